@@ -1,0 +1,48 @@
+/**
+ * Everything `weftd` can be told, as one validated object. Sources, the later wins: defaults, YAML file, environment
+ * (`FLANNELD_…`, then `WEFT_…`), command line.
+ */
+import type { Offload } from "../native/bindings.js";
+import type { Ip } from "../net/ip.js";
+
+export interface EtcdOptions {
+  readonly kind: "etcd";
+  /** `http://host:port` or `https://…`, at least one. */
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly keyFile: string | null;
+  readonly certFile: string | null;
+  readonly caFile: string | null;
+  readonly username: string | null;
+  readonly password: string | null;
+}
+
+export interface FileOptions {
+  readonly kind: "file";
+  readonly path: string;
+}
+
+export interface Options {
+  readonly registry: EtcdOptions | FileOptions;
+  /** Names or addresses of underlay interfaces, in order of preference; empty = the default route's. */
+  readonly iface: readonly string[];
+  readonly ifaceRegex: readonly string[];
+  readonly ifaceCanReach: Ip | null;
+  readonly publicIp: Ip | null;
+  readonly publicIpv6: Ip | null;
+  readonly subnetFile: string;
+  readonly ipMasq: boolean;
+  /** Renew an own lease this many minutes before its end at the latest; 1..1439. */
+  readonly leaseRenewMarginMinutes: number;
+  readonly healthzIp: Ip;
+  /** 0 = no HTTP server. */
+  readonly healthzPort: number;
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly tun: string;
+  readonly nodeId: string | null;
+  readonly offloads: readonly Offload[];
+  readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace";
+  /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */
+  readonly warnings: readonly string[];
+}

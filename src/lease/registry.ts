@@ -1,0 +1,61 @@
+/**
+ * The registry as the daemon sees it: a place that gives this node its subnet and tells it the others'. Implemented
+ * over etcd (`etcd/`) and over a YAML file (`static/`).
+ *
+ * Order of use: networkConfig → acquire → watch → close. Everything that can wait takes an AbortSignal and rejects
+ * with its reason when it fires.
+ */
+import type { NetworkConfig } from "../config/network-config.js";
+import type { Ip } from "../net/ip.js";
+import type { Lease, Rejection } from "./lease.js";
+
+/** What this node asks for. Addresses are null where the host has none of that family. */
+export interface LeaseRequest {
+  readonly publicIp: Ip | null;
+  readonly publicIpv6: Ip | null;
+  readonly config: NetworkConfig;
+  /** The subnets of the previous `subnet.env`, as text `10.5.32.1/24`; null when there is none. */
+  readonly previousSubnet: string | null;
+  readonly previousSubnet6: string | null;
+  /** Confirms that a lease found by address or subnet is this node's; null when unknown. */
+  readonly nodeId: string | null;
+}
+
+/** A consistent picture of the registry: everything that is in it, not a change. */
+export interface Snapshot {
+  /** Every other node's lease; this node's own is not in it. */
+  readonly peers: readonly Lease[];
+  readonly rejected: readonly Rejection[];
+}
+
+/** For `weft status` and metrics. */
+export interface RegistryStatus {
+  readonly kind: "etcd" | "file";
+  /** Endpoint in use, or the file's path. */
+  readonly source: string;
+  readonly connected: boolean;
+  /** Last word of the registry about itself when not connected, a sentence; else null. */
+  readonly problem: string | null;
+  /** Seconds since the registry last answered; null before the first answer. */
+  readonly lastContactSeconds: number | null;
+  /** etcd: the revision up to which changes were delivered. File: the number of loads. */
+  readonly revision: number;
+  /** Seconds the own lease lives on without renewal; null when it has no end. */
+  readonly leaseTtlSeconds: number | null;
+}
+
+export interface Registry {
+  /** The network config; waits until there is one. Rejects with a ConfigError when it is invalid. */
+  networkConfig(signal: AbortSignal): Promise<NetworkConfig>;
+  /** Takes this node's subnet and keeps it alive until `close`. */
+  acquire(request: LeaseRequest, signal: AbortSignal): Promise<Lease>;
+  /**
+   * Calls `onSnapshot` with the first complete picture and again after every change. Resolves after the first call.
+   * Afterwards the registry looks after itself: it reconnects, resumes, re-lists, and never delivers an incomplete
+   * picture. Loss of the registry delivers nothing.
+   */
+  watch(onSnapshot: (snapshot: Snapshot) => void, signal: AbortSignal): Promise<void>;
+  status(): RegistryStatus;
+  /** Ends connections and timers. The lease is kept. Idempotent. */
+  close(): Promise<void>;
+}

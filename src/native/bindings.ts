@@ -1,0 +1,118 @@
+/**
+ * The whole boundary between JavaScript and the native addon, typed, in one file and in the order of
+ * `native/binding/module.c`.
+ *
+ * Rules: no call per packet ever crosses it. Tables go down whole, with a generation, and replace what was there;
+ * there are no deltas to lose. Rows are packed as `native/core/tables.h` lays them out (addresses in network byte
+ * order, integers in host byte order). Absent values are `null`, never `undefined`. Errors are thrown as `Error`
+ * with Node's shape: `code` ("EBUSY"), `errno` (negative), `syscall`.
+ */
+
+/** One running dataplane: its TUN device, its sockets and its worker threads. Opaque to JavaScript. */
+export type EngineHandle = { readonly __engine: unique symbol };
+
+/** The encapsulation a node speaks on the wire. */
+export type Format = "udp" | "vxlan";
+
+/** Offloads that are probed at start and can be switched off one by one. */
+export type Offload = "tso" | "uso" | "gso" | "gro";
+
+export interface OpenOptions {
+  /** Name of the TUN device to create; at most 15 bytes. */
+  readonly tun: string;
+  readonly format: Format;
+  /** UDP port of the underlay sockets, both for listening and for sending to peers. */
+  readonly port: number;
+  /** Which underlay sockets to open. */
+  readonly underlay4: boolean;
+  readonly underlay6: boolean;
+  /** Offloads that may be used if the kernel has them. */
+  readonly offloads: readonly Offload[];
+}
+
+export interface OpenResult {
+  readonly engine: EngineHandle;
+  /** Name and index of the TUN device, as the kernel knows it. */
+  readonly tun: string;
+  readonly ifindex: number;
+  /** Offloads in use after probing. */
+  readonly offloads: readonly Offload[];
+  readonly workers: number;
+}
+
+/** One row of the table of counters; the index is the place in the array that `readCounters` fills. */
+export interface CounterInfo {
+  readonly name: string;
+  readonly direction: "tx" | "rx";
+  /** "drop" rows are drop reasons; `in = forwarded + consumed + all drops` holds per direction. */
+  readonly kind: "in" | "forwarded" | "consumed" | "drop" | "other";
+  /** One sentence for operators. */
+  readonly description: string;
+}
+
+export interface Capabilities {
+  readonly counters: readonly CounterInfo[];
+  /** Sizes in bytes of the packed rows, checked against the packer's at load. */
+  readonly rowSizes: { readonly self: number; readonly peer: number; readonly route: number };
+}
+
+/** Something a worker noticed. Delivered in batches on the event loop; repeats are merged by the worker. */
+export interface DataplaneEvent {
+  /**
+   * `worker-failed`: a worker cannot go on (errno in `code`). `tun-gone`: the device was deleted.
+   * `offload-off`: an offload was found broken at run time and is not used any more (`detail` names it).
+   * `peer-error`: an ICMP error or a send error about the peer with underlay address `address`.
+   */
+  readonly kind: "worker-failed" | "tun-gone" | "offload-off" | "peer-error";
+  readonly code: string;
+  readonly address: string | null;
+  readonly detail: string | null;
+}
+
+/** Numbers per row that `readPeerCounters` writes, in this order. */
+export const PEER_COUNTERS = ["txPackets", "txBytes", "rxPackets", "rxBytes", "errors", "lastReceived"] as const;
+
+export interface Native {
+  // --- down -----------------------------------------------------------------------------------------------------
+  /** Opens TUN and sockets. Nothing is forwarded yet; throws and leaves nothing behind when any part fails. */
+  open(options: OpenOptions): OpenResult;
+  /** Starts the workers. */
+  start(engine: EngineHandle): void;
+  /** Replaces all tables at once under running traffic. Idempotent. Copies its arguments. */
+  replaceTables(
+    engine: EngineHandle,
+    generation: number,
+    self: Uint8Array,
+    peers: Uint8Array,
+    routes: Uint8Array,
+  ): void;
+  /** Stops and joins the workers, closes sockets and TUN (which removes the device). Idempotent. */
+  stop(engine: EngineHandle): void;
+
+  // --- up -------------------------------------------------------------------------------------------------------
+  /** Fills `into` (one place per row of `capabilities().counters`) with the sum over the workers. */
+  readCounters(engine: EngineHandle, into: BigUint64Array): void;
+  /**
+   * Fills `into` with `PEER_COUNTERS.length` numbers per peer row of the last `replaceTables`, in its order.
+   * `lastReceived` is CLOCK_MONOTONIC in milliseconds, 0 for never.
+   */
+  readPeerCounters(engine: EngineHandle, into: BigUint64Array): void;
+  /** Sets the one receiver of events; `null` removes it. */
+  onEvents(engine: EngineHandle, receiver: ((events: readonly DataplaneEvent[]) => void) | null): void;
+
+  // --- system ---------------------------------------------------------------------------------------------------
+  capabilities(): Capabilities;
+  /**
+   * Sends one netlink request on a fresh socket of `protocol` (0 = NETLINK_ROUTE) and returns every datagram of the
+   * answer, up to and including the one that ends it (NLMSG_DONE or NLMSG_ERROR). Blocks for at most 5 s (ETIMEDOUT).
+   * A kernel's NLMSG_ERROR is an answer, not an exception.
+   */
+  netlink(protocol: number, request: Uint8Array): Uint8Array[];
+  /** Sends one datagram to a unix socket; a leading "@" means the abstract namespace, as sd_notify wants it. */
+  sendDatagram(path: string, data: Uint8Array): void;
+  /**
+   * Creates and locks a file for this process (flock, exclusive, not waiting): EWOULDBLOCK when another process holds
+   * it. Returns a file descriptor that keeps the lock until it is closed.
+   */
+  lockFile(path: string): number;
+}

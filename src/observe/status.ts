@@ -1,0 +1,79 @@
+/**
+ * The answers of the admin socket, shared by the daemon, which fills them, and the command line, which prints them.
+ * `--json` prints them as they are, so the names here are a public interface.
+ */
+import type { Rejection } from "../lease/lease.js";
+import type { RegistryStatus } from "../lease/registry.js";
+
+export type HealthState = "starting" | "ready" | "degraded" | "failed";
+
+export interface HealthStatus {
+  readonly state: HealthState;
+  /** Sentences; empty when ready. */
+  readonly reasons: readonly string[];
+}
+
+/** `GET /status` */
+export interface Status {
+  readonly version: string;
+  readonly pid: number;
+  readonly uptimeSeconds: number;
+  readonly health: HealthStatus;
+  readonly backend: { readonly type: string; readonly port: number; readonly vni: number | null };
+  readonly tun: { readonly name: string; readonly mtu: number; readonly addresses: readonly string[] };
+  readonly underlay: {
+    readonly interface: string;
+    readonly mtu: number;
+    readonly addresses: readonly string[];
+  };
+  /** The overlay's networks and this node's subnets, IPv4 first. */
+  readonly networks: readonly string[];
+  readonly subnets: readonly string[];
+  /** This node's VTEP MACs by family; empty in udp format. */
+  readonly macs: readonly string[];
+  readonly registry: RegistryStatus;
+  readonly workers: number;
+  readonly offloads: readonly string[];
+  readonly peers: number;
+  readonly routes: number;
+  readonly rejected: readonly Rejection[];
+  readonly traffic: {
+    readonly tx: { readonly packets: number; readonly bytes: number; readonly drops: number };
+    readonly rx: { readonly packets: number; readonly bytes: number; readonly drops: number };
+  };
+}
+
+/** `GET /peers`: one per tunnel endpoint. */
+export interface PeerStatus {
+  /** The lease's key or the node's name. */
+  readonly node: string;
+  readonly address: string;
+  readonly mac: string | null;
+  readonly subnets: readonly string[];
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  /** Send and ICMP errors about this peer. */
+  readonly errors: number;
+  /** Null when nothing was ever received. */
+  readonly lastReceivedSeconds: number | null;
+}
+
+/** `GET /routes`: the table the workers use. */
+export interface RouteStatus {
+  readonly prefix: string;
+  readonly kind: "peer" | "local";
+  /** Underlay address of the next hop; null for local. */
+  readonly via: string | null;
+  readonly node: string | null;
+}
+
+/** `GET /counters` */
+export interface CounterStatus {
+  readonly name: string;
+  readonly direction: "tx" | "rx";
+  readonly kind: "in" | "forwarded" | "consumed" | "drop" | "other";
+  readonly value: number;
+  readonly description: string;
+}
