@@ -1,0 +1,45 @@
+/*
+ * What the files of binding/ share. Only they include node_api.h; each registers its functions on
+ * the addon's exports, in the order of src/native/bindings.ts.
+ */
+#ifndef WEFT_BINDING_H
+#define WEFT_BINDING_H
+
+#define NAPI_VERSION 8
+#include <node_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Returns NULL from the calling function, with an exception pending, when `call` failed. */
+#define BINDING_TRY(env, call)                                                                     \
+    do {                                                                                           \
+        if ((call) != napi_ok) {                                                                   \
+            binding_throw_last(env);                                                               \
+            return NULL;                                                                           \
+        }                                                                                          \
+    } while (0)
+
+/* Adds open, start, replaceTables, stop, readCounters, readPeerCounters, onEvents, capabilities. */
+napi_status binding_register_dataplane(napi_env env, napi_value exports);
+
+/* Adds netlink, sendDatagram, lockFile. */
+napi_status binding_register_system(napi_env env, napi_value exports);
+
+/*
+ * Throws an Error of Node's shape: message "EBUSY: Device or resource busy, ioctl TUNSETIFF",
+ * `code` "EBUSY", `errno` -16, `syscall` "ioctl TUNSETIFF". `err` is a positive errno. Returns
+ * NULL, so that a callback can end with it.
+ */
+napi_value binding_throw_errno(napi_env env, int err, const char *syscall);
+
+/* Makes a failed Node-API call visible as an exception unless one is already pending. */
+void binding_throw_last(napi_env env);
+
+/*
+ * Views the bytes of a Uint8Array (a Buffer is one); valid while the callback runs. Throws a
+ * TypeError and returns false for any other value.
+ */
+bool binding_get_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length);
+
+#endif

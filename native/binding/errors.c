@@ -1,0 +1,53 @@
+/* Errors and argument checks in the form in which JavaScript code expects them from Node itself. */
+#define _GNU_SOURCE /* strerrorname_np */
+#include "binding.h"
+
+#include <stdio.h>
+#include <string.h>
+
+napi_value binding_throw_errno(napi_env env, int err, const char *syscall)
+{
+    const char *name = strerrorname_np(err);
+    char code[32];
+    char message[256];
+    napi_value error, code_value, message_value, number, syscall_value;
+
+    snprintf(code, sizeof(code), "%s", name != NULL ? name : "UNKNOWN");
+    snprintf(message, sizeof(message), "%s: %s, %s", code, strerror(err), syscall);
+    BINDING_TRY(env, napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &code_value));
+    BINDING_TRY(env, napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &message_value));
+    BINDING_TRY(env, napi_create_error(env, code_value, message_value, &error));
+    BINDING_TRY(env, napi_create_int32(env, -err, &number));
+    BINDING_TRY(env, napi_set_named_property(env, error, "errno", number));
+    BINDING_TRY(env, napi_create_string_utf8(env, syscall, NAPI_AUTO_LENGTH, &syscall_value));
+    BINDING_TRY(env, napi_set_named_property(env, error, "syscall", syscall_value));
+    BINDING_TRY(env, napi_throw(env, error));
+    return NULL;
+}
+
+void binding_throw_last(napi_env env)
+{
+    const napi_extended_error_info *info = NULL;
+    bool pending = false;
+
+    if (napi_get_last_error_info(env, &info) != napi_ok || info->error_message == NULL ||
+        napi_is_exception_pending(env, &pending) != napi_ok || pending)
+        return;
+    napi_throw_error(env, NULL, info->error_message);
+}
+
+bool binding_get_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length)
+{
+    napi_typedarray_type type = napi_int8_array;
+    void *data = NULL;
+    bool typed = false;
+
+    if (napi_is_typedarray(env, value, &typed) != napi_ok || !typed ||
+        napi_get_typedarray_info(env, value, &type, length, &data, NULL, NULL) != napi_ok ||
+        type != napi_uint8_array) {
+        napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expected a Uint8Array");
+        return false;
+    }
+    *bytes = data;
+    return true;
+}
