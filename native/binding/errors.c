@@ -28,12 +28,14 @@ napi_value binding_throw_errno(napi_env env, int err, const char *syscall)
 void binding_throw_last(napi_env env)
 {
     const napi_extended_error_info *info = NULL;
+    const char *message;
     bool pending = false;
 
-    if (napi_get_last_error_info(env, &info) != napi_ok || info->error_message == NULL ||
-        napi_is_exception_pending(env, &pending) != napi_ok || pending)
+    if (napi_get_last_error_info(env, &info) != napi_ok)
         return;
-    napi_throw_error(env, NULL, info->error_message);
+    message = info->error_message; /* The next call overwrites what `info` points to. */
+    if (napi_is_exception_pending(env, &pending) == napi_ok && !pending)
+        napi_throw_error(env, NULL, message != NULL ? message : "Node-API call failed");
 }
 
 bool binding_get_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length)

@@ -98,7 +98,7 @@ static napi_value lock_file(napi_env env, napi_callback_info info)
         return NULL;
     fd = lockfile_acquire(path);
     if (fd < 0)
-        return binding_throw_errno(env, -fd, "flock");
+        return binding_throw_errno(env, -fd, "lock");
     BINDING_TRY(env, napi_create_int32(env, fd, &number));
     return number;
 }
