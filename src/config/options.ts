@@ -5,6 +5,10 @@
 import type { Offload } from "../native/bindings.js";
 import type { Ip } from "../net/ip.js";
 
+/** Least severe level that is logged, the most severe first. */
+export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
 export interface EtcdOptions {
   readonly kind: "etcd";
   /** `http://host:port` or `https://…`, at least one. */
@@ -42,7 +46,7 @@ export interface Options {
   readonly tun: string;
   readonly nodeId: string | null;
   readonly offloads: readonly Offload[];
-  readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace";
+  readonly logLevel: LogLevel;
   /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */
   readonly warnings: readonly string[];
 }

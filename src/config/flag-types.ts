@@ -1,0 +1,136 @@
+/**
+ * The types of settings: how a text becomes a value, and what is said when it does not. Used by the table in `flags.ts`
+ * alone. Empty texts are no path, name or address; whether a setting may be empty is not judged here.
+ */
+import { posix, resolve } from "node:path";
+import type { Offload } from "../native/bindings.js";
+import { type Ip, parseIp } from "../net/ip.js";
+import { LOG_LEVELS, type LogLevel } from "./options.js";
+
+/** How a setting's text is read. */
+export interface Type<T> {
+  /** Stands for the value in `--help`; null for a switch, which may stand without a value. */
+  readonly metavar: string | null;
+  /** Completes the sentence `"<text>" is not …`. */
+  readonly expects: string;
+  /** The text is a comma-separated list; the YAML file may write it as a list. */
+  readonly list?: true;
+  /** Null when the text is not what is expected. */
+  readonly parse: (text: string) => T | null;
+}
+
+const BOOLEANS: Readonly<Record<string, boolean>> = {
+  ...Object.fromEntries(["1", "t", "T", "true", "TRUE", "True"].map((text) => [text, true])),
+  ...Object.fromEntries(["0", "f", "F", "false", "FALSE", "False"].map((text) => [text, false])),
+};
+
+/** Go's strconv.ParseBool, since flannel's scripts rely on it. */
+export const boolean: Type<boolean> = {
+  metavar: null,
+  expects: "a boolean (true, false, 1, 0, t, f)",
+  parse: (text) => BOOLEANS[text] ?? null,
+};
+
+export const text = (metavar: string, expects: string, pattern = /./): Type<string> => ({
+  metavar,
+  expects,
+  parse: (value) => (pattern.test(value) ? value : null),
+});
+
+export const path = (metavar: string): Type<string> => ({
+  metavar,
+  expects: "a path",
+  parse: (value) => (value === "" ? null : resolve(value)),
+});
+
+export const integer = (metavar: string, min: number, max: number): Type<number> => ({
+  metavar,
+  expects: `a whole number between ${min} and ${max}`,
+  parse: (value) => (/^\d{1,9}$/.test(value) && +value >= min && +value <= max ? +value : null),
+});
+
+export const address = (expects: string, accept: (ip: Ip) => boolean): Type<Ip> => ({
+  metavar: "IP",
+  expects,
+  parse: (value) => {
+    const ip = parseIp(value);
+    return ip !== null && accept(ip) ? ip : null;
+  },
+});
+
+/** The admin socket's path has to fit into `sockaddr_un` (108 bytes with the final zero). */
+export const runDirectory: Type<string> = {
+  metavar: "DIR",
+  expects: "a path of at most 97 bytes",
+  parse: (value) => {
+    const directory = resolve(value);
+    return value === "" || Buffer.byteLength(directory) > 97 ? null : directory;
+  },
+};
+
+export const endpoints: Type<readonly string[]> = {
+  metavar: "URL,…",
+  list: true,
+  expects: "a comma-separated list of http://host:port or https://host:port",
+  parse: (value) => {
+    const urls = value.split(",").map((url) => url.trim().replace(/\/$/, ""));
+    return urls.every(
+      (url) => /^https?:\/\/([^\s/:@[\]]+|\[[\da-f:.]+\]):\d{1,5}$/i.test(url) && URL.canParse(url),
+    )
+      ? urls
+      : null;
+  },
+};
+
+export const keyPrefix: Type<string> = {
+  metavar: "KEY",
+  expects: "a key prefix such as /coreos.com/network",
+  parse: (value) => posix.normalize(value === "" ? "/" : value).replace(/\/$/, "") || null,
+};
+
+/** `file` is null for etcd. */
+export const registry: Type<{ readonly file: string | null }> = {
+  metavar: "WHERE",
+  expects: "`etcd` or file:/path/peers.yaml",
+  parse: (value) => {
+    if (value === "etcd") return { file: null };
+    return /^file:./.test(value) ? { file: resolve(value.slice("file:".length)) } : null;
+  },
+};
+
+export const regex: Type<string> = {
+  metavar: "REGEX",
+  expects: "a regular expression",
+  parse: (value) => {
+    try {
+      return new RegExp(value).source;
+    } catch {
+      return null;
+    }
+  },
+};
+
+export const OFFLOADS: readonly Offload[] = ["tso", "uso", "gso", "gro"];
+
+export const offloads: Type<readonly Offload[]> = {
+  metavar: "LIST",
+  list: true,
+  expects: `a comma-separated list of ${OFFLOADS.join(", ")}, or none`,
+  parse: (value) => {
+    const names = value === "none" ? [] : value.split(",");
+    const known = OFFLOADS.filter((offload) => names.includes(offload));
+    return known.length === names.length ? known : null;
+  },
+};
+
+export const logLevel: Type<LogLevel> = {
+  metavar: "LEVEL",
+  expects: `one of ${LOG_LEVELS.join(", ")}`,
+  parse: (value) => LOG_LEVELS.find((level) => level === value) ?? null,
+};
+
+export const deviceName = text(
+  "NAME",
+  "an interface name: at most 15 bytes, no space, slash, colon or percent sign",
+  /^(?!\.{1,2}$)[!-$&-.0-9;-~]{1,15}$/,
+);
