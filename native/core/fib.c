@@ -1,0 +1,154 @@
+/* Build and lookup of the stride-8 trie that fib.h describes. */
+#include "fib.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHILD 0x80000000u
+enum { SLOTS = 256 };
+
+struct trie {
+    uint8_t prefix[16]; /* the first `skip` bytes that every route shares */
+    size_t skip;
+    uint32_t *slots; /* node n is slots[n * SLOTS ...]; node 0 is the root; null when there are no routes */
+    size_t nodes;
+    size_t room;
+};
+
+struct fib {
+    struct trie ipv4;
+    struct trie ipv6;
+};
+
+/* Appends a node with every slot set to `result` and returns its number, or 0 without memory. */
+static uint32_t add_node(struct trie *t, uint32_t result)
+{
+    if (t->nodes == t->room) {
+        size_t room = t->room == 0 ? 16 : t->room * 2;
+        uint32_t *slots = realloc(t->slots, room * SLOTS * sizeof *slots);
+        if (slots == NULL)
+            return 0;
+        t->slots = slots;
+        t->room = room;
+    }
+    uint32_t *node = t->slots + t->nodes * SLOTS;
+    for (size_t i = 0; i < SLOTS; i++)
+        node[i] = result;
+    return (uint32_t)t->nodes++;
+}
+
+/* Inserts a route; every route inserted before was at most as long, so a slot to be filled has no child. */
+static bool insert(struct trie *t, const struct fib_route *r)
+{
+    size_t node = 0;
+    size_t depth = t->skip;
+    for (; r->length > (depth + 1) * 8; depth++) {
+        size_t slot = node * SLOTS + r->prefix[depth];
+        if (!(t->slots[slot] & CHILD)) {
+            uint32_t child = add_node(t, t->slots[slot]);
+            if (child == 0)
+                return false;
+            t->slots[slot] = child | CHILD;
+        }
+        node = t->slots[slot] & ~CHILD;
+    }
+    unsigned bits = r->length - (unsigned)depth * 8; /* 0 (only /0) to 8 bits decide in this node */
+    size_t span = (size_t)SLOTS >> bits;
+    size_t first = bits == 0 ? 0 : r->prefix[depth] & ~(span - 1);
+    for (size_t i = first; i < first + span; i++)
+        t->slots[node * SLOTS + i] = r->result;
+    return true;
+}
+
+/* The number of leading bytes that all routes of a family share; the last byte of each stays for the trie. */
+static size_t shared_bytes(const struct fib_route *const *routes, size_t n)
+{
+    size_t skip = routes[0]->length == 0 ? 0 : (routes[0]->length - 1u) / 8;
+    for (size_t i = 1; i < n; i++) {
+        size_t same = 0;
+        while (same < skip && routes[i]->prefix[same] == routes[0]->prefix[same])
+            same++;
+        skip = same;
+    }
+    return skip;
+}
+
+static bool build_trie(struct trie *t, const struct fib_route *const *sorted, size_t n)
+{
+    if (n == 0)
+        return true;
+    t->skip = shared_bytes(sorted, n);
+    memcpy(t->prefix, sorted[0]->prefix, t->skip);
+    add_node(t, FIB_NONE);
+    if (t->slots == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!insert(t, sorted[i]))
+            return false;
+    return true;
+}
+
+static int by_family_then_length(const void *a, const void *b)
+{
+    const struct fib_route *x = *(const struct fib_route *const *)a;
+    const struct fib_route *y = *(const struct fib_route *const *)b;
+    return x->family != y->family ? x->family - y->family : x->length - y->length;
+}
+
+static bool valid(const struct fib_route *r)
+{
+    if (r->result >= FIB_NONE)
+        return false;
+    return r->family == 4 ? r->length <= 32 : r->family == 6 && r->length <= 128;
+}
+
+struct fib *fib_build(const struct fib_route *routes, size_t n)
+{
+    struct fib *fib = calloc(1, sizeof *fib);
+    const struct fib_route **sorted = calloc(n + 1, sizeof *sorted);
+    int error = ENOMEM;
+    if (fib == NULL || sorted == NULL)
+        goto fail;
+    size_t ipv4 = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!valid(&routes[i])) {
+            error = EINVAL;
+            goto fail;
+        }
+        sorted[i] = &routes[i];
+        ipv4 += routes[i].family == 4;
+    }
+    qsort(sorted, n, sizeof *sorted, by_family_then_length);
+    if (!build_trie(&fib->ipv4, sorted, ipv4) || !build_trie(&fib->ipv6, sorted + ipv4, n - ipv4))
+        goto fail;
+    free(sorted);
+    return fib;
+
+fail:
+    free(sorted);
+    fib_free(fib);
+    errno = error;
+    return NULL;
+}
+
+void fib_free(struct fib *fib)
+{
+    if (fib == NULL)
+        return;
+    free(fib->ipv4.slots);
+    free(fib->ipv6.slots);
+    free(fib);
+}
+
+uint32_t fib_lookup(const struct fib *fib, int family, const uint8_t *address)
+{
+    const struct trie *t = family == 4 ? &fib->ipv4 : &fib->ipv6;
+    if (t->slots == NULL || memcmp(address, t->prefix, t->skip) != 0)
+        return FIB_NONE;
+    uint32_t slot = CHILD; /* the root */
+    for (size_t depth = t->skip; slot & CHILD; depth++)
+        slot = t->slots[(size_t)(slot & ~CHILD) * SLOTS + address[depth]];
+    return slot;
+}

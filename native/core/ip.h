@@ -1,0 +1,88 @@
+/*
+ * The one checked entry to an IP packet. ip_parse looks at bytes nobody has vouched for; what it accepts, everything
+ * after it may rely on: the header is whole, its lengths are consistent, and `src`, `dst` and `upper` lie inside.
+ */
+#ifndef WEFT_IP_H
+#define WEFT_IP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "counters.h"
+
+enum {
+    IPV4_HEADER = 20,
+    IPV6_HEADER = 40,
+    UDP_HEADER = 8,
+    TCP_HEADER = 20,
+    PROTO_ICMP = 1,
+    PROTO_TCP = 6,
+    PROTO_UDP = 17,
+    PROTO_ICMPV6 = 58,
+};
+
+/* A packet and what the kernel left for us to finish in it. Whoever made it owns the bytes. */
+struct packet {
+    uint8_t *data; /* first byte of the IP header; HEADROOM bytes before it may be written */
+    size_t len;
+    /* Super-packet: to be cut into segments of mss payload bytes. */
+    enum gso { GSO_NONE, GSO_TCP, GSO_UDP } gso;
+    uint16_t mss;
+    /* The upper-layer checksum holds only the pseudo-header's sum; the rest must be added from csum_start on. */
+    bool partial;
+    uint16_t csum_start;
+    uint16_t csum_offset;
+};
+
+/* Room that is kept free in front of packets read from the TUN, for the encapsulation. */
+enum { HEADROOM = 64 };
+
+struct ip_info {
+    int family; /* 4 or 6 */
+    uint8_t tos;
+    uint8_t ttl;
+    uint8_t proto;       /* upper-layer protocol, behind IPv6 extension headers */
+    bool fragment;       /* any fragment, the first one too */
+    bool later_fragment; /* a fragment without the upper-layer header */
+    size_t upper;        /* offset of the upper-layer header */
+    size_t len;          /* of the packet as its header says; at most what was given */
+    const uint8_t *src;
+    const uint8_t *dst;
+};
+
+/*
+ * Checks the IP header of `len` bytes at `data` (RFC 791, RFC 8200) and fills *ip. Bytes behind the length that the
+ * header tells are padding and not part of the packet. Returns DROP_NONE or why the packet is no good.
+ */
+enum drop ip_parse(const uint8_t *data, size_t len, struct ip_info *ip);
+
+/* Whether the addresses may travel between hosts at all: DROP_NONE, DROP_martian or DROP_bcast_mcast. */
+enum drop ip_check_addresses(const struct ip_info *ip);
+
+/* Takes one off TTL or hop limit, which must be at least 1, and keeps the IPv4 header checksum right. */
+void ip_decrement_ttl(uint8_t *data, int family);
+
+static inline size_t ip_address_size(int family)
+{
+    return family == 4 ? 4 : 16;
+}
+
+/* Offset of the checksum field in the upper-layer header; 0 for protocols that are not TCP or UDP. */
+static inline uint16_t ip_csum_offset(uint8_t proto)
+{
+    return proto == PROTO_TCP ? 16 : proto == PROTO_UDP ? 6 : 0;
+}
+
+/* Completes a partial checksum in place (and makes the packet not partial). Its offsets must have been checked. */
+void ip_complete_checksum(struct packet *p, const struct ip_info *ip);
+
+/*
+ * Whether the TCP or UDP checksum of a whole packet is right, only the sum of the pseudo-header (which a sender
+ * behind checksum offload leaves), or neither. CSUM_NONE: UDP over IPv4 without a checksum, or nothing to check.
+ */
+enum csum_state { CSUM_NONE, CSUM_GOOD, CSUM_PARTIAL, CSUM_BAD };
+enum csum_state ip_checksum_state(const uint8_t *data, const struct ip_info *ip);
+
+#endif
