@@ -1,0 +1,205 @@
+/**
+ * Other programs under a test: run one to its end, or start one and talk to it line by line. Every wait is bounded,
+ * and whatever was started is ended by its pid when the owner's cleanup runs.
+ */
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { constants, tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Registers something to undo; undone in reverse order. AVA's `t.teardown` fits, as does a plain stack. */
+export type OnCleanup = (cleanup: () => Promise<void> | void) => void;
+
+/**
+ * Runs `cleanup` when this process ends by itself or by a signal, where no asynchronous cleanup can run any more.
+ * Returns what takes it back, for the usual case that the asynchronous cleanup did its work.
+ */
+export function atExit(cleanup: () => void): () => void {
+  if (!exitHooked) {
+    exitHooked = true;
+    process.once("exit", () => {
+      for (const each of [...exitCleanups].reverse()) each();
+    });
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+      process.once(signal, () => process.exit(128 + constants.signals[signal]));
+    }
+  }
+  exitCleanups.add(cleanup);
+  return () => exitCleanups.delete(cleanup);
+}
+const exitCleanups = new Set<() => void>();
+let exitHooked = false;
+
+/** A directory of its own under the system's temporary one, removed at cleanup. */
+export async function temporaryDirectory(onCleanup: OnCleanup): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "weft-"));
+  const remove = (): void => rmSync(path, { recursive: true, force: true });
+  const cancel = atExit(remove);
+  onCleanup(() => {
+    remove();
+    cancel();
+  });
+  return path;
+}
+
+export interface RunResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly input?: string;
+  readonly timeoutMs?: number;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Runs a program to its end, whatever its exit code; -1 when it was killed by the time limit (60 s by default). */
+export function tryRun(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  return new Promise((resolve, reject) => {
+    const settings = {
+      timeout: options.timeoutMs ?? 60_000,
+      killSignal: "SIGKILL" as const,
+      maxBuffer: 1 << 26,
+      env: options.env ?? process.env,
+    };
+    const child = execFile(command, args, settings, (error, stdout, stderr) => {
+      if (error !== null && typeof error.code === "string") {
+        reject(new Error(`cannot run ${command}: ${error.message}`, { cause: error }));
+      } else {
+        resolve({ code: child.exitCode ?? -1, stdout, stderr });
+      }
+    });
+    // A program that ends without reading its input closes the pipe under us: its exit code tells what happened.
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(options.input);
+  });
+}
+
+/** Runs a program that must succeed and returns what it printed; rejects with everything it said otherwise. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
+  const { code, stdout, stderr } = await tryRun(command, args, options);
+  if (code === 0) return stdout;
+  const input = options.input === undefined ? "" : `\n${options.input}`;
+  throw new Error(`${command} ${args.join(" ")} → ${code}\n${stdout}${stderr}${input}`);
+}
+
+/** Resolves with the first value of `probe` that is not null; rejects naming `what` when time is up. */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | null> | T | null,
+  timeoutMs = 10_000,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await probe();
+    if (value !== null) return value;
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await delay(20);
+  }
+}
+
+export interface Exit {
+  /** Null when a signal ended the process. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A program that runs beside the test. Its output is kept line by line. */
+export class Program {
+  readonly stdout: string[] = [];
+  readonly stderr: string[] = [];
+  readonly exited: Promise<Exit>;
+  #exit: Exit | null = null;
+  readonly #child: ChildProcessWithoutNullStreams;
+
+  constructor(
+    readonly command: readonly [string, ...string[]],
+    onCleanup: OnCleanup,
+    env: NodeJS.ProcessEnv = process.env,
+  ) {
+    const [file, ...args] = command;
+    this.#child = spawn(file, args, { env });
+    createInterface(this.#child.stdout).on("line", (line) => this.stdout.push(line));
+    createInterface(this.#child.stderr).on("line", (line) => this.stderr.push(line));
+    this.#child.stdin.on("error", () => undefined);
+    this.exited = new Promise((resolve) => {
+      const end = (code: number | null, signal: NodeJS.Signals | null): void => {
+        this.#exit ??= { code, signal };
+        resolve(this.#exit);
+      };
+      this.#child.on("close", end);
+      this.#child.on("error", (error) => {
+        this.stderr.push(error.message);
+        end(127, null);
+      });
+    });
+    onCleanup(async () => {
+      await this.stop("SIGKILL");
+    });
+  }
+
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error(`not started: ${this.command.join(" ")}`);
+    return this.#child.pid;
+  }
+
+  /** How it ended; null while it runs. */
+  get exit(): Exit | null {
+    return this.#exit;
+  }
+
+  /** Writes one line to the program's standard input. */
+  write(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Sends `signal` and waits for the end; SIGKILL after `timeoutMs`. */
+  async stop(signal: NodeJS.Signals = "SIGTERM", timeoutMs = 10_000): Promise<Exit> {
+    if (this.#exit !== null) return this.#exit;
+    this.signal(signal);
+    const killer = setTimeout(() => this.#child.kill("SIGKILL"), timeoutMs);
+    const exit = await this.exited;
+    clearTimeout(killer);
+    return exit;
+  }
+
+  /** Waits for a line (of either stream, also of the past) that matches; rejects when the program ends without one. */
+  async line(pattern: RegExp, timeoutMs = 10_000): Promise<string> {
+    const find = (): string | null =>
+      this.stdout.find((line) => pattern.test(line)) ??
+      this.stderr.find((line) => pattern.test(line)) ??
+      null;
+    return until(
+      `${String(pattern)} from ${this.describe()}`,
+      () => {
+        const found = find();
+        if (found === null && this.#exit !== null)
+          throw new Error(`ended without ${String(pattern)}: ${this.describe()}`);
+        return found;
+      },
+      timeoutMs,
+    );
+  }
+
+  /** Command and last words, for error messages. */
+  describe(): string {
+    const words = [...this.stdout.slice(-20), ...this.stderr.slice(-20)].join("\n");
+    return `${this.command.join(" ")} (${this.#exit === null ? "running" : JSON.stringify(this.#exit)})\n${words}`;
+  }
+}

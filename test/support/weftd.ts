@@ -1,0 +1,159 @@
+/**
+ * A `weftd` under test: started in a host's namespace, asked over its unix socket (which, being a file, is reachable
+ * from every namespace), its log kept as objects.
+ */
+import { mkdir, readFile } from "node:fs/promises";
+import { request } from "node:http";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { CounterStatus, PeerStatus, RouteStatus, Status } from "../../src/observe/status.js";
+import type { Namespace } from "./netns.js";
+import type { PodNetwork } from "./hosts.js";
+import { type Exit, type Program, until } from "./process.js";
+
+const weftdFile = fileURLToPath(new URL("../../src/weftd.js", import.meta.url));
+
+export interface WeftdOptions {
+  /** Flags beside those for directories, subnet file and TUN. */
+  readonly args: readonly string[];
+  /** Node's own flags, like `--import=…`. */
+  readonly nodeArgs?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+interface Answers {
+  readonly "/status": Status;
+  readonly "/peers": readonly PeerStatus[];
+  readonly "/routes": readonly RouteStatus[];
+  readonly "/counters": readonly CounterStatus[];
+}
+
+export class Weftd {
+  readonly subnetFile: string;
+  private constructor(
+    readonly program: Program,
+    /** `--run-dir`; a later daemon with the same directory is the same node, restarted. */
+    readonly directory: string,
+  ) {
+    this.subnetFile = join(directory, "subnet.env");
+  }
+
+  /** Starts a daemon without waiting for anything. */
+  static async launch(ns: Namespace, directory: string, options: WeftdOptions): Promise<Weftd> {
+    await mkdir(directory, { recursive: true });
+    const own = [`--run-dir=${directory}`, `--subnet-file=${join(directory, "subnet.env")}`];
+    const program = ns.start(
+      process.execPath,
+      [...(options.nodeArgs ?? []), weftdFile, ...own, ...options.args],
+      { ...process.env, ...options.env },
+    );
+    return new Weftd(program, directory);
+  }
+
+  /** Starts a daemon and waits until packets can flow; rejects with its log when it ends instead. */
+  static async start(ns: Namespace, directory: string, options: WeftdOptions): Promise<Weftd> {
+    const weftd = await Weftd.launch(ns, directory, options);
+    await weftd.ready();
+    return weftd;
+  }
+
+  async ready(timeoutMs = 20_000): Promise<Status> {
+    return until(
+      `readiness of ${this.program.describe()}`,
+      async () => {
+        if (this.program.exit !== null) throw new Error(`ended before ready: ${this.program.describe()}`);
+        const status = await this.ask("/status").catch(() => null);
+        return status?.health.state === "ready" ? status : null;
+      },
+      timeoutMs,
+    );
+  }
+
+  /** One answer of the admin socket. */
+  ask<Path extends keyof Answers>(path: Path): Promise<Answers[Path]> {
+    return new Promise((resolve, reject) => {
+      const options = { socketPath: join(this.directory, "weft.sock"), path, timeout: 5000, agent: false };
+      const asked = request(options, (response) => {
+        let body = "";
+        response.setEncoding("utf8");
+        response.on("data", (chunk: string) => (body += chunk));
+        response.on("end", () => {
+          if (response.statusCode === 200) resolve(JSON.parse(body) as Answers[Path]);
+          else reject(new Error(`${path} → ${response.statusCode ?? 0} ${body}`));
+        });
+      });
+      asked.on("timeout", () => asked.destroy(new Error(`no answer to ${path} within 5 s`)));
+      asked.on("error", reject);
+      asked.end();
+    });
+  }
+
+  /** Waits until the workers know exactly `count` peers. */
+  async peers(count: number): Promise<void> {
+    let last = -1;
+    await until(`${count} peers`, async () => {
+      last = (await this.ask("/status")).peers;
+      return last === count ? true : null;
+    }).catch((error: unknown) => {
+      throw new Error(`${last} peers instead of ${count}: ${this.program.describe()}`, { cause: error });
+    });
+  }
+
+  /** Counters by name. */
+  async counters(): Promise<Map<string, number>> {
+    return new Map((await this.ask("/counters")).map(({ name, value }) => [name, value]));
+  }
+
+  /** What a CNI plugin would read. */
+  async podNetwork(): Promise<PodNetwork> {
+    const lines = (await readFile(this.subnetFile, "utf8")).trim().split("\n");
+    const values = new Map(lines.map((line) => line.split("=", 2) as [string, string]));
+    const subnet = values.get("FLANNEL_SUBNET");
+    if (subnet === undefined) throw new Error(`no FLANNEL_SUBNET in ${lines.join(" ")}`);
+    return {
+      subnet,
+      subnet6: values.get("FLANNEL_IPV6_SUBNET") ?? null,
+      mtu: Number(values.get("FLANNEL_MTU")),
+    };
+  }
+
+  stop(): Promise<Exit> {
+    return this.program.stop("SIGTERM");
+  }
+
+  /** Lines of the log, parsed. */
+  log(): Record<string, unknown>[] {
+    return this.program.stdout
+      .filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+}
+
+/**
+ * Holds a daemon to its promise that every packet that enters leaves or is counted under exactly one drop reason:
+ * waits for the accounts of both directions to balance and rejects with the counters when they do not. To be called
+ * when traffic has stopped.
+ */
+export async function mustBalance(...daemons: readonly Weftd[]): Promise<void> {
+  for (const weftd of daemons) {
+    let rows: readonly CounterStatus[] = [];
+    const sum = (direction: string, ...kinds: readonly string[]): number =>
+      rows
+        .filter((row) => row.direction === direction && kinds.includes(row.kind))
+        .reduce((total, { value }) => total + value, 0);
+    await until(
+      "balanced counters",
+      async () => {
+        rows = await weftd.ask("/counters");
+        const even = (direction: string): boolean =>
+          sum(direction, "in") === sum(direction, "forwarded", "consumed", "drop");
+        return even("tx") && even("rx") ? true : null;
+      },
+      3000,
+    ).catch(() => {
+      const table = rows.filter(({ value }) => value > 0);
+      const lines = table.map(({ direction, kind, name, value }) => `${direction} ${kind} ${name} ${value}`);
+      throw new Error(`packets in are not packets out plus drops:\n${lines.join("\n")}`);
+    });
+  }
+}
