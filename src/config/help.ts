@@ -7,9 +7,9 @@ Usage: weftd [flags]                      subnets from etcd, with flannel nodes
        weftd --registry=file:peers.yaml   subnets from a file, without etcd
 
 Run as root (CAP_NET_ADMIN) on every host. weftd takes a pod subnet for its
-host, learns the others' subnets, opens a TUN device and carries packets between hosts
-in flannel's udp format or in VXLAN format, as the network config says. It stays
-in the foreground and logs to standard output; 'weft status' asks how it is.
+host, learns the others' subnets, opens a TUN device and carries packets between
+hosts in flannel's udp format or in VXLAN format, as the network config says. It
+stays in the foreground and logs to standard output; 'weft status' asks how it is.
 `;
 
 const TAIL = `Sources

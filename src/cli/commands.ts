@@ -1,0 +1,65 @@
+/** The table of verbs of `weft`, its help, and the way from a command line to a verb. */
+import { ConfigError, EXIT_OK, EXIT_USAGE } from "../config/errors.js";
+import { suggestion } from "../config/suggest.js";
+import { VERSION } from "../config/version.js";
+import type { Command } from "./command.js";
+import { counters } from "./counters.js";
+import { logLevel } from "./log-level.js";
+import { peers } from "./peers.js";
+import { routes } from "./routes.js";
+import { status } from "./status.js";
+import { up } from "./up.js";
+
+const COMMANDS: readonly Command[] = [status, peers, routes, counters, logLevel, up];
+
+/**
+ * Runs the verb that `argv` names; resolves with the exit code. Options that stand before the verb are treated as
+ * though they followed it. Throws a WeftError.
+ */
+export async function runCommand(argv: readonly string[]): Promise<number> {
+  let at = 0;
+  while (argv[at]?.startsWith("-")) at += argv[at] === "--run-dir" ? 2 : 1;
+  const name = argv[at];
+  const args = argv.toSpliced(at, 1);
+  const wantsHelp = args.includes("--help") || args.includes("-h");
+  if (name === undefined) {
+    if (args.includes("--version")) process.stdout.write(`weft ${VERSION}\n`);
+    else if (wantsHelp) process.stdout.write(overview());
+    else process.stderr.write(overview());
+    return wantsHelp || args.includes("--version") ? EXIT_OK : EXIT_USAGE;
+  }
+  const names = COMMANDS.map((each) => each.name);
+  const command = COMMANDS.find((each) => each.name === name);
+  if (command === undefined) {
+    throw new ConfigError(
+      `there is no verb "${name}"${suggestion(name, names, "weft ") || `; there are ${names.join(", ")}`}`,
+    );
+  }
+  if (!wantsHelp) return command.run(args);
+  process.stdout.write(
+    `weft ${name} - ${command.summary}\n\nUsage: weft ${name} ${command.usage}\n\n${command.help}`,
+  );
+  return EXIT_OK;
+}
+
+function overview(): string {
+  return `weft - asks and runs weftd, the daemon of a userspace overlay network
+
+Usage: weft <verb> [options]
+
+${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}\n`).join("")}
+'weft <verb> --help' tells more about a verb, 'weftd --help' about the daemon.
+Options of the verbs that ask the daemon:
+  --json          the answer as JSON, for programs
+  --run-dir DIR   the daemon's run directory (default /run/weft, or $WEFT_RUN_DIR)
+
+Examples
+  weft status                         is it well, and if not, why?
+  weft peers --json | jq '.[].node'   for programs
+  weft counters                       where did my packets go?
+  sudo weft up --file peers.yaml      two machines and a coffee break
+
+Exit codes
+  0 fine    1 failed    2 wrong use    3 weftd is not running
+`;
+}

@@ -1,0 +1,71 @@
+/** `weft status`: how the daemon is, where it sits, what it carries. */
+import type { RegistryStatus } from "../lease/registry.js";
+import type { HealthState, Status } from "../observe/status.js";
+import { question } from "./command.js";
+import { bytes, duration, paint, plural, printable, table } from "./format.js";
+
+const COLOURS = {
+  ready: "green",
+  starting: "yellow",
+  degraded: "yellow",
+  failed: "red",
+} as const satisfies Record<HealthState, string>;
+
+export const status = question<Status>({
+  name: "status",
+  summary: "how the daemon is, where it sits, what it carries",
+  help: "Prints the daemon's state with reasons, its device, underlay, subnet and registry, and the\ntraffic since its start. tx is from the pods to other hosts, rx the reverse.",
+  path: "/status",
+  print: printStatus,
+});
+
+function printStatus(answer: Status): string {
+  const { health, backend, tun, underlay, registry, traffic } = answer;
+  const carried = ({ packets, bytes: count, drops }: Status["traffic"]["tx"]) =>
+    `${plural(packets, "packet")}, ${bytes(count)}, ${plural(drops, "drop")}`;
+  const lines: (readonly [name: string, value: string])[] = [
+    ...health.reasons.map((reason) => ["because", reason] as const),
+    ["backend", `${backend.type}, ${backend.vni === null ? "" : `VNI ${backend.vni}, `}port ${backend.port}`],
+    ["device", `${tun.name}, MTU ${tun.mtu}, ${tun.addresses.join(" ")}`],
+    ["underlay", `${underlay.interface}, MTU ${underlay.mtu}, ${underlay.addresses.join(" ")}`],
+    ["network", answer.networks.join(" ")],
+    ["subnet", answer.subnets.join(" ")],
+    ["mac", answer.macs.join(" ")],
+    ["registry", registryText(registry)],
+    ["threads", `${plural(answer.workers, "worker")}, offloads: ${answer.offloads.join(" ") || "none"}`],
+    ["table", `${plural(answer.peers, "peer")}, ${plural(answer.routes, "route")}`],
+    ["tx", carried(traffic.tx)],
+    ["rx", carried(traffic.rx)],
+  ];
+  const head = `weftd ${answer.version} is ${paint(COLOURS[health.state], health.state)}, up ${duration(answer.uptimeSeconds)}, pid ${answer.pid}\n`;
+  const body = lines
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => `  ${paint("dim", name.padEnd(9))} ${printable(value)}\n`);
+  return head + body.join("") + rejectedText(answer);
+}
+
+function registryText(registry: RegistryStatus): string {
+  const { kind, source, connected, problem, lastContactSeconds, revision, leaseTtlSeconds } = registry;
+  return [
+    `${kind} ${source}`,
+    connected ? "connected" : `NOT CONNECTED${problem === null ? "" : ` (${problem})`}`,
+    `${kind === "etcd" ? "revision" : "load"} ${revision}`,
+    lastContactSeconds === null ? "" : `last heard ${duration(lastContactSeconds)} ago`,
+    leaseTtlSeconds === null ? "" : `lease ends in ${duration(leaseTtlSeconds)} unless renewed`,
+  ]
+    .filter((part) => part !== "")
+    .join(", ");
+}
+
+function rejectedText({ rejected }: Status): string {
+  if (rejected.length === 0) return "";
+  const rows = table(
+    [
+      { title: "KEY", text: ({ key }) => key },
+      { title: "REASON", text: ({ reason }) => reason },
+      { title: "MESSAGE", text: ({ message }) => message },
+    ],
+    rejected,
+  );
+  return `\n${plural(rejected.length, "lease")} in the registry not used:\n${rows}`;
+}

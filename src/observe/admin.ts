@@ -1,0 +1,63 @@
+/**
+ * The admin socket: HTTP and JSON over `<run-dir>/weft.sock`, for `weft` on the same machine. Only the daemon's user
+ * may connect (mode 0600). The daemon holds the run directory's lock, so a socket file found there is nobody's.
+ */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { LOG_LEVELS, type LogLevel } from "../config/options.js";
+import { closer, type HealthSource, healthRoutes, httpServer, listen, plain } from "./http.js";
+import type { Reply, Routes, RunningServer } from "./http.js";
+import type { RouteStatus } from "./status.js";
+
+/** What the daemon answers with. */
+export interface AdminSource extends HealthSource {
+  routes(): readonly RouteStatus[];
+  setLogLevel(level: LogLevel): void;
+}
+
+/** Path of the admin socket in a run directory. */
+export function adminSocket(runDir: string): string {
+  return join(runDir, "weft.sock");
+}
+
+/** Serves the admin socket in an existing, locked run directory; closing removes it. Rejects with a WeftError. */
+export async function startAdmin(runDir: string, source: AdminSource): Promise<RunningServer> {
+  const path = adminSocket(runDir);
+  rmSync(path, { force: true });
+  const server = httpServer(adminRoutes(source));
+  // The socket file gets its mode when it is bound, which `listen` does before it returns.
+  const umask = process.umask(0o177);
+  const listening = listen(server, { path }, (code) => `cannot create the admin socket ${path} (${code})`);
+  process.umask(umask);
+  await listening;
+  return closer(server);
+}
+
+function adminRoutes(source: AdminSource): Routes {
+  return {
+    ...healthRoutes(source),
+    "GET /status": () => json(source.status()),
+    "GET /peers": () => json(source.peers()),
+    "GET /routes": () => json(source.routes()),
+    "GET /counters": () => json(source.counters()),
+    "PUT /log-level": (body) => {
+      const level = levelIn(body);
+      if (level === null) return plain(400, `expected {"level":"…"} with one of ${LOG_LEVELS.join(", ")}`);
+      source.setLogLevel(level);
+      return json({ level });
+    },
+  };
+}
+
+function levelIn(body: string): LogLevel | null {
+  try {
+    const { level } = JSON.parse(body) as { level?: unknown };
+    return LOG_LEVELS.find((known) => known === level) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function json(value: unknown): Reply {
+  return { status: 200, type: "application/json", body: `${JSON.stringify(value)}\n` };
+}
