@@ -1,0 +1,315 @@
+/**
+ * An etcd v3 client: unary calls and streams over several endpoints, TLS, password.
+ *
+ * There is one connection at a time. A call or stream that finds its endpoint dead, mute or without a leader abandons
+ * the connection, and the next try opens one to the next endpoint. Unary calls try every endpoint once before they
+ * fail; repeating beyond that is the caller's, with `retry` or a loop of its own. A black-holed connection is found
+ * by HTTP/2 pings while a stream is open. The log gets one line when etcd stops answering and one when it answers.
+ */
+import { readFileSync } from "node:fs";
+import * as grpc from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { ConfigError } from "../config/errors.js";
+import type { EtcdOptions } from "../config/options.js";
+import { Backoff } from "./backoff.js";
+import { type Method, methodDefinition, type Methods } from "./messages.js";
+
+const CONNECT_MS = 2000;
+const CALL_MS = 5000;
+
+const CHANNEL_OPTIONS: grpc.ClientOptions = {
+  // etcd refuses pings more often than every 5 s, and any without an open stream.
+  "grpc.keepalive_time_ms": 6000,
+  "grpc.keepalive_timeout_ms": 3000,
+  "grpc.keepalive_permit_without_calls": 0,
+  // Every connection starts afresh, without the backoff of an abandoned one to the same endpoint.
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.enable_http_proxy": 0,
+  // A listing of 10 000 leases is larger than gRPC's default of 4 MiB.
+  "grpc.max_receive_message_length": -1,
+};
+
+/** etcd said no or did not answer: worth another try later, as opposed to a WeftError. */
+export class EtcdError extends Error {
+  override readonly name = "EtcdError";
+  constructor(
+    readonly code: grpc.status,
+    readonly details: string,
+    endpoint: string,
+  ) {
+    super(`etcd at ${endpoint}: ${details}`);
+  }
+}
+
+interface Connection {
+  readonly endpoint: string;
+  readonly client: grpc.Client;
+}
+
+export class EtcdClient {
+  readonly #options: EtcdOptions;
+  readonly #log: Logger;
+  readonly #tls: grpc.ChannelCredentials;
+  #endpointIndex = 0;
+  #connection: Connection | null = null;
+  #token: Promise<string> | null = null;
+  #closed = false;
+  #answers = false;
+  #problem: string | null = null;
+  #lastAnswer: number | null = null;
+
+  /** Reads the TLS files; throws a ConfigError when they cannot be used. Connects with the first call. */
+  constructor(options: EtcdOptions, log: Logger) {
+    this.#options = options;
+    this.#log = log;
+    this.#tls = tlsCredentials(options);
+  }
+
+  /** The endpoint in use or next to be tried. */
+  get endpoint(): string {
+    const { endpoints } = this.#options;
+    return endpoints[this.#endpointIndex % endpoints.length] ?? "";
+  }
+
+  /** True from an answer until the next failure. */
+  get connected(): boolean {
+    return this.#answers;
+  }
+
+  /** Why etcd does not answer; null while it does. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  /** `performance.now()` of the last answer; null before the first. */
+  get lastAnswer(): number | null {
+    return this.#lastAnswer;
+  }
+
+  /** One request, one response, within 5 s per endpoint. Rejects with an EtcdError. */
+  async call<M extends Method>(method: M, request: Methods[M][0]): Promise<Methods[M][1]> {
+    for (let left = this.#options.endpoints.length; ; left--) {
+      const connection = this.#connect();
+      try {
+        await settled(connection);
+        const response = await this.#authorized(connection, (metadata) =>
+          unary(connection, method, request, metadata),
+        );
+        this.#noteAnswer(connection);
+        return response;
+      } catch (error) {
+        this.#leave(connection, error);
+        if (left > 1 && isUnreachable(error)) continue;
+        this.#noteFailure(error);
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Sends `request` on a new stream and yields what comes back. Ends only by an error (an EtcdError, or the signal's
+   * reason) or when the consumer leaves its loop, which cancels the stream.
+   */
+  async *stream<M extends Method>(
+    method: M,
+    request: Methods[M][0],
+    signal: AbortSignal,
+  ): AsyncGenerator<Methods[M][1], never> {
+    const connection = this.#connect();
+    let cancel = (): void => undefined;
+    try {
+      await settled(connection);
+      const stream = await this.#authorized(connection, (metadata) => {
+        // A member that lost its leader ends the stream instead of going silent.
+        metadata.set("hasleader", "true");
+        return Promise.resolve(bidi(connection, method, metadata));
+      });
+      cancel = () => stream.cancel();
+      signal.addEventListener("abort", cancel, { once: true });
+      signal.throwIfAborted();
+      // Cancelling is reported as an error, possibly when nobody reads any more.
+      stream.on("error", () => undefined);
+      stream.write(request);
+      for await (const message of stream) {
+        yield message as Methods[M][1];
+        this.#noteAnswer(connection);
+      }
+      throw new EtcdError(grpc.status.UNAVAILABLE, "the stream was closed", connection.endpoint);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const error = asEtcdError(thrown, connection);
+      this.#leave(connection, error);
+      this.#noteFailure(error);
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+      cancel();
+    }
+  }
+
+  /**
+   * Notes that a message of a stream was a refusal, and returns the error to throw. A stale token shows itself only
+   * so, as "permission denied", hence the next call logs in again.
+   */
+  refusal(details: string): EtcdError {
+    this.#token = null;
+    const error = new EtcdError(grpc.status.PERMISSION_DENIED, details, this.endpoint);
+    this.#noteFailure(error);
+    return error;
+  }
+
+  /** Fails what is under way and every later call. */
+  close(): void {
+    this.#closed = true;
+    this.#connection?.client.close();
+    this.#connection = null;
+  }
+
+  #connect(): Connection {
+    const endpoint = this.endpoint;
+    if (this.#closed) throw new EtcdError(grpc.status.CANCELLED, "the client is closed", endpoint);
+    if (this.#connection === null) {
+      const { host, protocol } = new URL(endpoint);
+      const credentials = protocol === "https:" ? this.#tls : grpc.credentials.createInsecure();
+      this.#connection = { endpoint, client: new grpc.Client(host, credentials, CHANNEL_OPTIONS) };
+    }
+    return this.#connection;
+  }
+
+  /** Runs `task` with the token of a login, twice when the token turns out to be stale. */
+  async #authorized<T>(connection: Connection, task: (metadata: grpc.Metadata) => Promise<T>): Promise<T> {
+    const { username, password } = this.#options;
+    if (username === null) return task(new grpc.Metadata());
+    for (let again = true; ; again = false) {
+      this.#token ??= login(connection, username, password ?? "");
+      try {
+        const metadata = new grpc.Metadata();
+        metadata.set("token", await this.#token);
+        return await task(metadata);
+      } catch (error) {
+        this.#token = null;
+        if (!again || !isStaleToken(error)) throw error;
+      }
+    }
+  }
+
+  #noteAnswer(connection: Connection): void {
+    this.#lastAnswer = performance.now();
+    if (this.#answers) return;
+    this.#answers = true;
+    this.#problem = null;
+    this.#log.info({ endpoint: connection.endpoint }, "etcd answers");
+  }
+
+  #noteFailure(error: unknown): void {
+    if (this.#closed || (error instanceof EtcdError && error.code === grpc.status.NOT_FOUND)) return;
+    if (this.#problem === null) this.#log.warn({ err: error }, "etcd does not answer");
+    this.#answers = false;
+    this.#problem = (error as Error).message;
+  }
+
+  /** After an error that speaks against the connection, the next one goes to the next endpoint. */
+  #leave(connection: Connection, error: unknown): void {
+    if (this.#connection !== connection || !isUnreachable(error)) return;
+    connection.client.close();
+    this.#connection = null;
+    this.#endpointIndex++;
+  }
+}
+
+/** Repeats `task` with backoff until it does something other than fail with an EtcdError. */
+export async function retry<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const backoff = new Backoff();
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      return await task();
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+    }
+    await backoff.wait(signal);
+  }
+}
+
+function tlsCredentials({ caFile, keyFile, certFile }: EtcdOptions): grpc.ChannelCredentials {
+  const read = (file: string | null): Buffer | null => (file === null ? null : readFileSync(file));
+  try {
+    return grpc.credentials.createSsl(read(caFile), read(keyFile), read(certFile));
+  } catch (error) {
+    throw new ConfigError(`etcd's TLS files cannot be used: ${(error as Error).message}`);
+  }
+}
+
+/** Waits until the connection stands or is refused (which the next call on it reports, with the cause). */
+async function settled({ client, endpoint }: Connection): Promise<void> {
+  const channel = client.getChannel();
+  const deadline = Date.now() + CONNECT_MS;
+  for (;;) {
+    const state = channel.getConnectivityState(true);
+    if (state !== grpc.connectivityState.IDLE && state !== grpc.connectivityState.CONNECTING) return;
+    await new Promise<void>((resolve, reject) => {
+      channel.watchConnectivityState(state, deadline, (error) => {
+        if (error === undefined) resolve();
+        else reject(new EtcdError(grpc.status.UNAVAILABLE, "no connection within 2 s", endpoint));
+      });
+    });
+  }
+}
+
+function unary<M extends Method>(
+  connection: Connection,
+  method: M,
+  request: Methods[M][0],
+  metadata: grpc.Metadata,
+): Promise<Methods[M][1]> {
+  const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+  return new Promise((resolve, reject) => {
+    connection.client.makeUnaryRequest<Methods[M][0], Methods[M][1]>(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadata,
+      { deadline: Date.now() + CALL_MS },
+      (error, response) => {
+        if (error !== null) reject(asEtcdError(error, connection));
+        else resolve(response as Methods[M][1]);
+      },
+    );
+  });
+}
+
+function bidi<M extends Method>(
+  { client }: Connection,
+  method: M,
+  metadata: grpc.Metadata,
+): grpc.ClientDuplexStream<Methods[M][0], Methods[M][1]> {
+  const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+  return client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+}
+
+async function login(connection: Connection, name: string, password: string): Promise<string> {
+  try {
+    return (await unary(connection, "Auth.Authenticate", { name, password }, new grpc.Metadata())).token;
+  } catch (error) {
+    // A cluster without authentication needs no token; a password given for it does no harm.
+    if (error instanceof EtcdError && error.details.includes("authentication is not enabled")) return "";
+    throw error;
+  }
+}
+
+function asEtcdError(error: unknown, { endpoint }: Connection): EtcdError {
+  if (error instanceof EtcdError) return error;
+  const { code, details, message } = error as grpc.ServiceError;
+  return new EtcdError(code, details || message, endpoint);
+}
+
+function isUnreachable(error: unknown): boolean {
+  if (!(error instanceof EtcdError)) return false;
+  return error.code === grpc.status.UNAVAILABLE || error.code === grpc.status.DEADLINE_EXCEEDED;
+}
+
+function isStaleToken(error: unknown): boolean {
+  if (!(error instanceof EtcdError)) return false;
+  return /invalid auth token|revision of auth store is old/.test(error.details);
+}

@@ -1,0 +1,112 @@
+/**
+ * What is believed of what the registry says. Everything in it may be wrong or hostile: a record becomes a lease only
+ * when it fits the network config and this node's backend, and of leases that overlap the oldest counts. Pure.
+ */
+import type { NetworkConfig, Pool } from "../config/network-config.js";
+import { type Cidr, contains } from "../net/cidr.js";
+import { type Ip, ipToBigInt, isUnicast } from "../net/ip.js";
+import type { LeaseRecord } from "./codec.js";
+import type { Lease, LeasedSubnet, Rejection } from "./lease.js";
+import type { Snapshot } from "./registry.js";
+
+export function isRejection(result: object): result is Rejection {
+  return "reason" in result;
+}
+
+/** True when nodes can take this subnet from the pool: inside, of the right length, between min and max. */
+export function fitsPool(subnet: Cidr, pool: Pool): boolean {
+  const start = ipToBigInt(subnet.ip);
+  return isMember(subnet, pool) && start >= ipToBigInt(pool.min) && start <= ipToBigInt(pool.max);
+}
+
+function isMember(subnet: Cidr, pool: Pool): boolean {
+  return subnet.length === pool.subnetLen && contains(pool.network, subnet);
+}
+
+/**
+ * Translates a record into a lease, or says why it is not used. The IPv6 part of a key counts only in a network that
+ * has IPv6; otherwise the record is one of IPv4 alone.
+ */
+export function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
+  const { key, backend, vni } = record;
+  const reject = (reason: string, message: string): Rejection => ({ key, reason, message });
+  if (backend !== config.backend.type) {
+    return reject("backend", `it speaks ${backend}, this node ${config.backend.type}`);
+  }
+  if (config.backend.vni !== null && vni !== null && vni !== config.backend.vni) {
+    return reject("vni", `its VNI is ${vni}, this node's ${config.backend.vni}`);
+  }
+  const subnets: LeasedSubnet[] = [];
+  const parts = [
+    { prefix: record.subnet, pool: config.ipv4, address: record.publicIp, mac: record.mac },
+    { prefix: record.subnet6, pool: config.ipv6, address: record.publicIpv6, mac: record.mac6 },
+  ];
+  for (const { prefix, pool, address, mac } of parts) {
+    if (prefix === null || pool === null) continue;
+    if (!contains(pool.network, prefix)) {
+      return reject("outside-network", `${prefix.text} is not inside ${pool.network.text}`);
+    }
+    if (prefix.length !== pool.subnetLen) {
+      return reject("length", `${prefix.text} is not a /${pool.subnetLen}`);
+    }
+    if (address === null || (backend === "vxlan" && mac === null)) {
+      return reject("family", `${prefix.text} has no public address or no VTEP MAC of its family`);
+    }
+    const implausible = implausibleAddress(address, config);
+    if (implausible !== null) return reject("address", implausible);
+    subnets.push({ prefix, via: { address, mac: backend === "vxlan" ? mac : null } });
+  }
+  return { key, subnets, backend, vni };
+}
+
+/** Why no node can be reached at an underlay address, as a sentence; null when one may be. */
+export function implausibleAddress(address: Ip, config: NetworkConfig): string | null {
+  if (!isUnicast(address)) return `${address.text} is no address that a host may have`;
+  for (const pool of [config.ipv4, config.ipv6]) {
+    if (pool !== null && contains(pool.network, address)) {
+      return `the public address ${address.text} lies inside the overlay ${pool.network.text}`;
+    }
+  }
+  return null;
+}
+
+/**
+ * The picture for the daemon, from all leases but this node's own.
+ *
+ * @param results one per key, oldest first: of two leases for one subnet the older counts, on every node the same
+ * @param own this node's lease; who claims its subnets or its address is rejected
+ */
+export function makeSnapshot(results: readonly (Lease | Rejection)[], own: Lease): Snapshot {
+  const ownAddresses = new Set(own.subnets.map(({ via }) => via.address.text));
+  // All admitted subnets of a family have one length, so they overlap only when they are the same.
+  const holders = new Map(own.subnets.map(({ prefix }) => [prefix.text, own.key]));
+  const peers: Lease[] = [];
+  const rejected: Rejection[] = [];
+  for (const result of results) {
+    const checked = isRejection(result) ? result : (conflict(result, holders, ownAddresses) ?? result);
+    if (isRejection(checked)) {
+      rejected.push(checked);
+      continue;
+    }
+    for (const { prefix } of checked.subnets) holders.set(prefix.text, checked.key);
+    peers.push(checked);
+  }
+  return { peers, rejected };
+}
+
+function conflict(
+  lease: Lease,
+  holders: ReadonlyMap<string, string>,
+  ownAddresses: ReadonlySet<string>,
+): Rejection | null {
+  for (const { prefix, via } of lease.subnets) {
+    const holder = holders.get(prefix.text);
+    if (holder !== undefined) {
+      return { key: lease.key, reason: "overlap", message: `${prefix.text} is already leased by ${holder}` };
+    }
+    if (ownAddresses.has(via.address.text)) {
+      return { key: lease.key, reason: "self", message: `${via.address.text} is this node's own address` };
+    }
+  }
+  return null;
+}
