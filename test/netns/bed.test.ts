@@ -6,7 +6,7 @@
  */
 import test from "ava";
 import { Agent, Stream } from "../support/agent.js";
-import { Capture } from "../support/capture.js";
+import { captureWire, tunnelDatagrams } from "../support/capture.js";
 import { Bed } from "../support/hosts.js";
 import { startKernelVtep, type VtepPeer } from "../support/kernel-vtep.js";
 import type { OnCleanup } from "../support/process.js";
@@ -29,16 +29,17 @@ async function twoKernelHosts(onCleanup: OnCleanup, offloads: boolean) {
 const rules = {
   format: "vxlan",
   port: 8472,
+  mtu: 1500,
   macs: new Map(ends.map(({ address, mac }) => [address, mac])),
 } as const;
 
 test("without offloads the wire carries finished datagrams only", async (t) => {
-  const { bed, a, b } = await twoKernelHosts((cleanup) => t.teardown(cleanup), false);
-  const capture = await Capture.start(bed, (cleanup) => t.teardown(cleanup));
+  const { bed, a, b } = await twoKernelHosts(t.teardown, false);
+  const capture = await captureWire(bed, t.teardown);
   await mustPing(a.ns, b.address);
   await mustPing(a.ns, b.address6 ?? "");
   t.true((await iperf(a.ns, b.ns, b.address, { seconds: 1 })).bitsPerSecond > 1e6);
-  const datagrams = await capture.stop(rules);
+  const datagrams = tunnelDatagrams(await capture.stop(), rules);
   t.true(datagrams.length > 100);
   // The kernel leaves DF clear, which weft must not; everything else holds for it too.
   const problems = new Set(datagrams.flatMap((datagram) => datagram.problems));
@@ -46,17 +47,17 @@ test("without offloads the wire carries finished datagrams only", async (t) => {
 });
 
 test("with offloads the checks find unfinished checksums and datagrams above the MTU", async (t) => {
-  const { bed, a, b } = await twoKernelHosts((cleanup) => t.teardown(cleanup), true);
-  const capture = await Capture.start(bed, (cleanup) => t.teardown(cleanup));
+  const { bed, a, b } = await twoKernelHosts(t.teardown, true);
+  const capture = await captureWire(bed, t.teardown);
   await iperf(a.ns, b.ns, b.address, { seconds: 1 });
-  const problems = (await capture.stop(rules)).flatMap((datagram) => datagram.problems);
+  const problems = tunnelDatagrams(await capture.stop(), rules).flatMap((datagram) => datagram.problems);
   t.true(problems.some((problem) => problem.startsWith("outer checksum")));
   t.true(problems.some((problem) => problem.startsWith("inner checksum")));
   t.true(problems.some((problem) => problem.includes("exceed the MTU")));
 });
 
 test("agents and traceroute see what they should", async (t) => {
-  const { a, b } = await twoKernelHosts((cleanup) => t.teardown(cleanup), false);
+  const { a, b } = await twoKernelHosts(t.teardown, false);
   const [client, server] = await Promise.all([Agent.start(a.ns), Agent.start(b.ns)]);
   await server.do("tcp-listen", { address: "0.0.0.0", port: 80 });
   t.is(await client.do("tcp-ask", { address: b.address, port: 80 }), a.address);

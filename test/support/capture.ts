@@ -7,6 +7,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Bed } from "./hosts.js";
+import type { Namespace } from "./netns.js";
 import { type IpPacket, readPacket, UDP, viewOf } from "./packets.js";
 import { type OnCleanup, type Program, temporaryDirectory } from "./process.js";
 
@@ -27,6 +28,8 @@ export interface Encapsulated {
 export interface WireRules {
   readonly format: "udp" | "vxlan";
   readonly port: number;
+  /** The underlay's. */
+  readonly mtu: number;
   /** VTEP MACs by underlay address, for vxlan. */
   readonly macs?: ReadonlyMap<string, string>;
   /** Only datagrams of these senders are looked at; all by default. */
@@ -37,28 +40,32 @@ export class Capture {
   private constructor(
     private readonly tcpdump: Program,
     private readonly path: string,
-    private readonly mtu: number,
   ) {}
 
-  /** Starts to capture every UDP datagram on the bed's switch. */
-  static async start(bed: Bed, onCleanup: OnCleanup): Promise<Capture> {
-    const path = join(await temporaryDirectory(onCleanup), "wire.pcap");
-    const args = ["-i", "br0", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", path, "udp", "or", "ip6"];
-    const tcpdump = bed.wire.start("tcpdump", args);
+  /** Starts to capture what matches `filter` on a device. */
+  static async start(ns: Namespace, device: string, filter: string, onCleanup: OnCleanup): Promise<Capture> {
+    const path = join(await temporaryDirectory(onCleanup), "capture.pcap");
+    const args = ["-i", device, "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", path, filter];
+    const tcpdump = ns.start("tcpdump", args);
     await tcpdump.line(/listening on/);
-    return new Capture(tcpdump, path, bed.mtu);
+    return new Capture(tcpdump, path);
   }
 
-  /** Ends the capture and returns the tunnel's datagrams in order. */
-  async stop(rules: WireRules): Promise<Encapsulated[]> {
+  /** Ends the capture and returns the IP packets in order, without Ethernet header and padding. */
+  async stop(): Promise<Uint8Array[]> {
     await this.tcpdump.stop("SIGINT");
-    const found: Encapsulated[] = [];
-    for (const frame of frames(await readFile(this.path))) {
-      const encapsulated = inspect(frame, this.mtu, rules);
-      if (encapsulated !== null) found.push(encapsulated);
-    }
-    return found;
+    return Array.from(frames(await readFile(this.path)), (frame) => trimmed(frame.subarray(14)));
   }
+}
+
+/** Starts to capture every datagram that passes a bed's switch. */
+export function captureWire(bed: Bed, onCleanup: OnCleanup): Promise<Capture> {
+  return Capture.start(bed.wire, "br0", "udp or ip6 proto 44", onCleanup);
+}
+
+/** Picks the tunnel's datagrams out of what was captured, and takes them apart. */
+export function tunnelDatagrams(packets: readonly Uint8Array[], rules: WireRules): Encapsulated[] {
+  return packets.map((packet) => inspect(packet, rules)).filter((found) => found !== null);
 }
 
 /** The Ethernet frames of a capture file in tcpdump's classic format, little-endian with microseconds. */
@@ -72,11 +79,8 @@ function* frames(file: Uint8Array): Generator<Uint8Array> {
   }
 }
 
-/** Null when the frame is not a datagram to the tunnel's port from one of the senders. */
-function inspect(frame: Uint8Array, mtu: number, rules: WireRules): Encapsulated | null {
-  const ethertype = viewOf(frame).getUint16(12);
-  if (ethertype !== 0x0800 && ethertype !== 0x86dd) return null;
-  const datagram = trimmed(frame.subarray(14));
+/** Null when the packet is not a datagram to the tunnel's port from one of the senders. */
+function inspect(datagram: Uint8Array, rules: WireRules): Encapsulated | null {
   const outer = readPacket(datagram);
   const { payload: segment } = outer;
   if (outer.protocol !== UDP || (!outer.fragment && viewOf(segment).getUint16(2) !== rules.port)) return null;
@@ -85,7 +89,7 @@ function inspect(frame: Uint8Array, mtu: number, rules: WireRules): Encapsulated
   const problems = outer.problems.map((problem) => `outer ${problem}`);
   if (outer.fragment) problems.push("outer fragment");
   if (!outer.df) problems.push("outer DF is clear");
-  if (datagram.length > mtu) problems.push(`${datagram.length} bytes exceed the MTU of ${mtu}`);
+  if (datagram.length > rules.mtu) problems.push(`${datagram.length} bytes exceed the MTU of ${rules.mtu}`);
   if (outer.source.includes(":") && viewOf(segment).getUint16(6) === 0) problems.push("no outer checksum");
 
   const data = segment.subarray(8);

@@ -3,9 +3,9 @@
  * from every namespace), its log kept as objects.
  */
 import { mkdir, readFile } from "node:fs/promises";
-import { request } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ask } from "../../src/cli/client.js";
 import type { CounterStatus, PeerStatus, RouteStatus, Status } from "../../src/observe/status.js";
 import type { Namespace } from "./netns.js";
 import type { PodNetwork } from "./hosts.js";
@@ -70,22 +70,8 @@ export class Weftd {
   }
 
   /** One answer of the admin socket. */
-  ask<Path extends keyof Answers>(path: Path): Promise<Answers[Path]> {
-    return new Promise((resolve, reject) => {
-      const options = { socketPath: join(this.directory, "weft.sock"), path, timeout: 5000, agent: false };
-      const asked = request(options, (response) => {
-        let body = "";
-        response.setEncoding("utf8");
-        response.on("data", (chunk: string) => (body += chunk));
-        response.on("end", () => {
-          if (response.statusCode === 200) resolve(JSON.parse(body) as Answers[Path]);
-          else reject(new Error(`${path} → ${response.statusCode ?? 0} ${body}`));
-        });
-      });
-      asked.on("timeout", () => asked.destroy(new Error(`no answer to ${path} within 5 s`)));
-      asked.on("error", reject);
-      asked.end();
-    });
+  async ask<Path extends keyof Answers>(path: Path): Promise<Answers[Path]> {
+    return (await ask(this.directory, "GET", path)) as Answers[Path];
   }
 
   /** Waits until the workers know exactly `count` peers. */
@@ -99,9 +85,12 @@ export class Weftd {
     });
   }
 
-  /** Counters by name. */
-  async counters(): Promise<Map<string, number>> {
-    return new Map((await this.ask("/counters")).map(({ name, value }) => [name, value]));
+  /** One counter's value; rejects when there is no such counter. */
+  async counter(direction: "tx" | "rx", name: string): Promise<number> {
+    const rows = await this.ask("/counters");
+    const row = rows.find((each) => each.direction === direction && each.name === name);
+    if (row === undefined) throw new RangeError(`no counter ${direction} ${name}`);
+    return row.value;
   }
 
   /** What a CNI plugin would read. */
