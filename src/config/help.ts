@@ -9,7 +9,8 @@ Usage: weftd [flags]                      subnets from etcd, with flannel nodes
 Run as root (CAP_NET_ADMIN) on every host. weftd takes a pod subnet for its
 host, learns the others' subnets, opens a TUN device and carries packets between
 hosts in flannel's udp format or in VXLAN format, as the network config says. It
-stays in the foreground and logs to standard output; 'weft status' asks how it is.
+stays in the foreground and logs to standard output. 'weft status' asks it how
+it is.
 `;
 
 const TAIL = `Sources

@@ -1,0 +1,222 @@
+/** The command line as a user runs it, against a real admin socket; and the admin socket itself. */
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import test, { type ExecutionContext } from "ava";
+import { type AdminSource, startAdmin } from "../../src/observe/admin.js";
+import { COUNTERS, PEERS, ROUTES, STATUS } from "../support/status.js";
+import { temporaryDirectory, tryRun } from "../support/process.js";
+
+const ENTRY = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
+const DAEMON = fileURLToPath(new URL("../../src/weftd.js", import.meta.url));
+
+/** Runs `weft` with an environment that names no settings. */
+function weft(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  return tryRun(process.execPath, [ENTRY, ...args], { env: { PATH: process.env["PATH"], ...env } });
+}
+
+/** A run directory with an admin socket that answers as a daemon would. */
+async function daemon(t: ExecutionContext, changes: Partial<AdminSource> = {}): Promise<string> {
+  const runDir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
+  const source: AdminSource = {
+    status: () => STATUS,
+    peers: () => PEERS,
+    routes: () => ROUTES,
+    counters: () => COUNTERS,
+    setLogLevel: () => undefined,
+    ...changes,
+  };
+  const server = await startAdmin(runDir, source);
+  t.teardown(() => server.close());
+  return runDir;
+}
+
+function put(socketPath: string, path: string, body: string): Promise<[status: number, body: string]> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath, path, method: "PUT", headers: { "content-length": Buffer.byteLength(body) } })
+      .on("response", (response) => {
+        text(response).then((received) => resolve([response.statusCode ?? 0, received]), reject);
+      })
+      .on("error", reject)
+      .end(body);
+  });
+}
+
+test("each verb with --json prints the daemon's answer as it is", async (t) => {
+  const runDir = await daemon(t);
+  for (const [verb, expected] of Object.entries({
+    status: STATUS,
+    peers: PEERS,
+    routes: ROUTES,
+    counters: COUNTERS,
+  })) {
+    const { code, stdout, stderr } = await weft([verb, "--json", "--run-dir", runDir]);
+    t.deepEqual([code, stderr], [0, ""], verb);
+    t.deepEqual(JSON.parse(stdout), expected, verb);
+  }
+});
+
+test("weft status tells the whole state in words", async (t) => {
+  const runDir = await daemon(t);
+  const { code, stdout } = await weft(["status"], { WEFT_RUN_DIR: runDir });
+  t.is(code, 0);
+  t.is(
+    stdout,
+    `weftd 1.2.3 is ready, up 2h 5m, pid 4711
+  backend   vxlan, VNI 1, port 8472
+  device    weft0, MTU 1450, 10.5.32.0/32
+  underlay  eth0, MTU 1500, 10.99.0.1
+  network   10.5.0.0/16
+  subnet    10.5.32.0/24
+  mac       b6:c4:b1:af:9e:94
+  registry  etcd http://10.0.0.5:2379, connected, revision 17, last heard 2s ago, lease ends in 23h 53m unless renewed
+  threads   2 workers, offloads: tso gro
+  table     2 peers, 3 routes
+  tx        1200 packets, 1.5 MiB, 1 drop
+  rx        900 packets, 512 B, 0 drops
+`,
+  );
+});
+
+test("weft status says what is wrong, and what of the registry is not used", async (t) => {
+  const runDir = await daemon(t, {
+    status: () => ({
+      ...STATUS,
+      health: { state: "degraded", reasons: ["etcd does not answer"] },
+      registry: { ...STATUS.registry, connected: false, problem: "connection refused" },
+      rejected: [{ key: "10.5.9.0-24", reason: "vni", message: "VNI 7\u001b[2J, not 1" }],
+    }),
+  });
+  const { code, stdout } = await weft(["--run-dir", runDir, "status"]);
+  t.is(code, 0);
+  t.regex(stdout, /is degraded, .*\n {2}because {3}etcd does not answer\n/);
+  t.regex(stdout, /NOT CONNECTED \(connection refused\)/);
+  t.regex(
+    stdout,
+    /1 lease in the registry not used:\nKEY +REASON +MESSAGE\n10\.5\.9\.0-24 +vni +VNI 7�\[2J, not 1\n$/,
+  );
+});
+
+test("weft peers and routes print aligned columns", async (t) => {
+  const runDir = await daemon(t);
+  const peers = await weft(["peers", `--run-dir=${runDir}`]);
+  t.is(
+    peers.stdout,
+    `NODE          ENDPOINT   MAC                SUBNETS      TX PACKETS       TX  RX PACKETS     RX  ERRORS      HEARD
+10.5.1.0-24   10.99.0.2  66:f0:00:00:00:01  10.5.1.0/24        1200  1.5 MiB         900  512 B       3  1m 5s ago
+odd "name"\\�  fd99::3    -                  10.5.2.0/24           0      0 B           0    0 B       0      never
+`,
+  );
+  const routes = await weft(["routes", "--run-dir", runDir]);
+  t.is(
+    routes.stdout,
+    `PREFIX        KIND   VIA        NODE
+10.5.1.0/24   peer   10.99.0.2  10.5.1.0-24
+10.5.32.0/24  local  -          -
+`,
+  );
+  const alone = await daemon(t, { peers: () => [] });
+  t.regex((await weft(["peers", "--run-dir", alone])).stdout, /^no peers: /);
+});
+
+test("weft counters hides zeros unless asked", async (t) => {
+  const runDir = await daemon(t);
+  const { stdout } = await weft(["counters", "--run-dir", runDir]);
+  t.regex(stdout, /^tx {3}drop {7}no_route {7}1 {2}no lease covers the destination$/m);
+  t.notRegex(stdout, /hop limit/);
+  const all = await weft(["counters", "--all", "--run-dir", runDir]);
+  t.regex(all.stdout, /^tx {3}drop {7}ttl {12}0 {2}TTL or hop limit used up$/m);
+});
+
+test("weft log-level changes the running daemon's level", async (t) => {
+  const levels: string[] = [];
+  const runDir = await daemon(t, { setLogLevel: (level) => levels.push(level) });
+  t.is((await weft(["log-level", "debug", "--run-dir", runDir])).code, 0);
+  t.deepEqual(levels, ["debug"]);
+  for (const args of [[], ["loud"], ["info", "debug"]]) {
+    const { code, stderr } = await weft(["log-level", ...args, "--run-dir", runDir]);
+    t.is(code, 2);
+    t.regex(stderr, /^weft: weft log-level takes one of fatal, /);
+  }
+  const socket = join(runDir, "weft.sock");
+  t.deepEqual(await put(socket, "/log-level", '{ "level": "warn" }'), [200, '{"level":"warn"}\n']);
+  for (const body of ["", "null", '{"level":"loud"}', "["])
+    t.is((await put(socket, "/log-level", body))[0], 400, body);
+  t.is((await put(socket, "/log-level", "x".repeat(5000)))[0], 413);
+  t.deepEqual(levels, ["debug", "warn"]);
+});
+
+test("the admin socket is its owner's, replaces a stale file and goes with the daemon", async (t) => {
+  const runDir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
+  const socket = join(runDir, "weft.sock");
+  writeFileSync(socket, "left behind");
+  const umask = process.umask(0o022);
+  const source = { status: () => STATUS, peers: () => [], routes: () => [], counters: () => [] };
+  const server = await startAdmin(runDir, { ...source, setLogLevel: () => undefined });
+  t.is(statSync(socket).mode & 0o777, 0o600);
+  t.is(process.umask(umask), 0o022, "the process's own mask is as before");
+  await server.close();
+  t.false(existsSync(socket));
+  await t.throwsAsync(startAdmin(join(runDir, "missing"), { ...source, setLogLevel: () => undefined }), {
+    message: /^cannot create the admin socket .*missing\/weft\.sock/,
+  });
+});
+
+test("without a daemon the exit code is 3 and the message says what to do", async (t) => {
+  const runDir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
+  const expected = `weft: weftd is not running: nothing answers on ${runDir}/weft.sock; start it with `;
+  const missing = await weft(["status", "--run-dir", runDir]);
+  t.is(missing.code, 3);
+  t.true(missing.stderr.startsWith(expected), missing.stderr);
+  t.is(missing.stdout, "");
+});
+
+test("something else on the socket is a failure, not an absent daemon", async (t) => {
+  const runDir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
+  const server = createServer((connection) => connection.end("SSH-2.0-hello\r\n"));
+  await new Promise<void>((resolve) => server.listen(join(runDir, "weft.sock"), resolve));
+  t.teardown(() => server.close());
+  const { code, stderr } = await weft(["status", "--run-dir", runDir]);
+  t.is(code, 1);
+  t.regex(stderr, /^weft: cannot talk to weftd on /);
+});
+
+test("wrong use is explained with exit code 2", async (t) => {
+  const cases: [args: readonly string[], message: RegExp][] = [
+    [["statsu"], /^weft: there is no verb "statsu" — did you mean weft status\?\n$/],
+    [["frobnicate"], /^weft: there is no verb "frobnicate"; there are status, peers, /],
+    [["peers", "--jsno"], /^weft: Unknown option '--jsno' \(see weft peers --help\)\n$/],
+    [["peers", "extra"], /^weft: Unexpected argument 'extra'/],
+    [["up"], /^weft: weft up needs a file of peers: weft up --file peers\.yaml\n$/],
+    [["up", "--file", "p.yaml", "--ofload=x"], /^weft: unknown flag --ofload — did you mean --offload\?\n$/],
+    [[], /Usage: weft <verb>/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await weft(args);
+    t.deepEqual([code, stdout], [2, ""], args.join(" "));
+    t.regex(stderr, message);
+  }
+});
+
+test("help and version are printed for both programs and every verb", async (t) => {
+  const overview = await weft(["--help"]);
+  t.is(overview.code, 0);
+  for (const verb of ["status", "peers", "routes", "counters", "log-level", "up"]) {
+    t.regex(overview.stdout, new RegExp(`^  ${verb} `, "m"));
+    const { code, stdout } = await weft([verb, "--help"]);
+    t.is(code, 0);
+    t.true(stdout.startsWith(`weft ${verb} - `), verb);
+  }
+  t.regex((await weft(["--version"])).stdout, /^weft \d+\.\d+\.\d+\n$/);
+  const help = await tryRun(process.execPath, [DAEMON, "--help"]);
+  t.deepEqual([help.code, help.stderr], [0, ""]);
+  t.regex(help.stdout, /^weftd - the daemon/);
+  const version = await tryRun(process.execPath, [DAEMON, "-version"]);
+  t.regex(version.stdout, /^weftd \d+\.\d+\.\d+\n$/);
+  const wrong = await tryRun(process.execPath, [DAEMON, "--healthz-port=x"]);
+  t.deepEqual([wrong.code, wrong.stdout], [2, ""]);
+  t.is(wrong.stderr, 'weftd: --healthz-port: "x" is not a whole number between 0 and 65535\n');
+});
