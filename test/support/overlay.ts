@@ -95,9 +95,10 @@ export async function startOverlay(
   bed: Bed,
   onCleanup: OnCleanup,
   options: OverlayOptions,
+  weftdOptions: Partial<WeftdOptions> = {},
 ): Promise<{ readonly overlay: Overlay; readonly nodes: readonly Node[] }> {
   const overlay = await Overlay.create(onCleanup, options);
   for (const host of bed.hosts) await overlay.addToFile(host);
-  const nodes = await Promise.all(bed.hosts.map((host) => overlay.startNode(host)));
+  const nodes = await Promise.all(bed.hosts.map((host) => overlay.startNode(host, weftdOptions)));
   return { overlay, nodes };
 }

@@ -38,15 +38,18 @@ export class Weftd {
     this.subnetFile = join(directory, "subnet.env");
   }
 
-  /** Starts a daemon without waiting for anything. */
-  static async launch(ns: Namespace, directory: string, options: WeftdOptions): Promise<Weftd> {
+  /** Starts a daemon without waiting for anything; `wrapper` is a command that runs the one it is given. */
+  static async launch(
+    ns: Namespace,
+    directory: string,
+    options: WeftdOptions,
+    wrapper: readonly string[] = [],
+  ): Promise<Weftd> {
     await mkdir(directory, { recursive: true });
     const own = [`--run-dir=${directory}`, `--subnet-file=${join(directory, "subnet.env")}`];
-    const program = ns.start(
-      process.execPath,
-      [...(options.nodeArgs ?? []), weftdFile, ...own, ...options.args],
-      { ...process.env, ...options.env },
-    );
+    const node = [process.execPath, ...(options.nodeArgs ?? []), weftdFile, ...own, ...options.args];
+    const [command = "", ...args] = [...wrapper, ...node];
+    const program = ns.start(command, args, { ...process.env, ...options.env });
     return new Weftd(program, directory);
   }
 
