@@ -48,9 +48,10 @@ export function configureTun(netlink: Netlink, tun: TunSettings): void {
   const links = netlink.links();
   const link = links.find(({ ifindex }) => ifindex === tun.ifindex);
   if (link === undefined) throw new WeftError(`the TUN device (index ${tun.ifindex}) is gone`);
-  const routes = netlink.routes().filter(({ table }) => table === RT_TABLE_MAIN);
   if (wants(tun, 6)) checkIpv6(link, tun.mtu);
-  for (const wanted of tun.networks) checkRouteIsFree(wanted, link, links, routes);
+  const networks = tun.networks.map(network);
+  const held = mainRoutes(netlink);
+  for (const destination of networks) checkRouteIsFree(destination, link, links, held);
 
   const { ifindex, mtu } = tun;
   const ipv6 = link.ipv6 && mtu >= IPV6_MIN_MTU;
@@ -71,8 +72,8 @@ export function configureTun(netlink: Netlink, tun: TunSettings): void {
     netlink.change(`delete address ${address.text} from ${link.name}`, addressDelete(ifindex, address));
   }
 
-  const networks = tun.networks.map(network);
-  const routed = routes
+  // Read again: with a family's last address, or with an MTU too small for it, the kernel removed its routes as well.
+  const routed = mainRoutes(netlink)
     .filter((route) => route.ifindex === ifindex && route.protocol === RTPROT_WEFT)
     .map(({ destination }) => destination);
   for (const destination of missing(routed, networks)) {
@@ -85,6 +86,10 @@ export function configureTun(netlink: Netlink, tun: TunSettings): void {
 
 function wants(tun: TunSettings, family: Family): boolean {
   return [...tun.addresses, ...tun.networks].some(({ ip }) => ip.family === family);
+}
+
+function mainRoutes(netlink: Netlink): Route[] {
+  return netlink.routes().filter(({ table }) => table === RT_TABLE_MAIN);
 }
 
 /** The members of `wanted` that are not in `present`. */
@@ -106,8 +111,7 @@ function checkIpv6(link: Link, mtu: number): void {
   }
 }
 
-function checkRouteIsFree(wanted: Cidr, tun: Link, links: readonly Link[], routes: readonly Route[]): void {
-  const { text } = network(wanted);
+function checkRouteIsFree({ text }: Cidr, tun: Link, links: readonly Link[], routes: readonly Route[]): void {
   const other = routes.find(
     ({ destination, ifindex }) => destination.text === text && ifindex !== null && ifindex !== tun.ifindex,
   );
