@@ -1,8 +1,8 @@
 /** Asks the running daemon over its admin socket. */
 import { request } from "node:http";
-import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { EXIT_NOT_RUNNING, WeftError } from "../config/errors.js";
+import { adminSocket } from "../config/options.js";
 
 /** The daemon answers from memory: one that takes longer is stuck. */
 const TIMEOUT_MS = 5000;
@@ -14,7 +14,7 @@ export async function ask(
   path: string,
   body: object | null = null,
 ): Promise<unknown> {
-  const socketPath = join(runDir, "weft.sock");
+  const socketPath = adminSocket(runDir);
   const payload = body === null ? "" : JSON.stringify(body);
   const [status, answer] = await new Promise<[number, string]>((resolve, reject) => {
     const sent = request({

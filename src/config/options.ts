@@ -2,6 +2,7 @@
  * Everything `weftd` can be told, as one validated object. Sources, the later wins: defaults, YAML file, environment
  * (`FLANNELD_…`, then `WEFT_…`), command line.
  */
+import { join } from "node:path";
 import type { Offload } from "../native/bindings.js";
 import type { Ip } from "../net/ip.js";
 
@@ -49,4 +50,9 @@ export interface Options {
   readonly logLevel: LogLevel;
   /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */
   readonly warnings: readonly string[];
+}
+
+/** Path of the admin socket, where daemon and command line meet. */
+export function adminSocket(runDir: string): string {
+  return join(runDir, "weft.sock");
 }

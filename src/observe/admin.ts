@@ -3,8 +3,7 @@
  * may connect (mode 0600). The daemon holds the run directory's lock, so a socket file found there is nobody's.
  */
 import { rmSync } from "node:fs";
-import { join } from "node:path";
-import { LOG_LEVELS, type LogLevel } from "../config/options.js";
+import { adminSocket, LOG_LEVELS, type LogLevel } from "../config/options.js";
 import { closer, type HealthSource, healthRoutes, httpServer, listen, plain } from "./http.js";
 import type { Reply, Routes, RunningServer } from "./http.js";
 import type { RouteStatus } from "./status.js";
@@ -13,11 +12,6 @@ import type { RouteStatus } from "./status.js";
 export interface AdminSource extends HealthSource {
   routes(): readonly RouteStatus[];
   setLogLevel(level: LogLevel): void;
-}
-
-/** Path of the admin socket in a run directory. */
-export function adminSocket(runDir: string): string {
-  return join(runDir, "weft.sock");
 }
 
 /** Serves the admin socket in an existing, locked run directory; closing removes it. Rejects with a WeftError. */
