@@ -4,7 +4,7 @@
 
 /*
  * Creates `path` if needed and locks it exclusively without waiting. Returns a file descriptor that
- * holds the lock until it is closed, or -errno: -EWOULDBLOCK when another process holds it. The
+ * holds the lock until it is closed, or -errno: -EAGAIN when another process holds it. The
  * lock dies with its process; the file stays, and is never followed when it is a symbolic link.
  */
 int lockfile_acquire(const char *path);

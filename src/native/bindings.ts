@@ -59,12 +59,14 @@ export interface Capabilities {
 /** Something a worker noticed. Delivered in batches on the event loop; repeats are merged by the worker. */
 export interface DataplaneEvent {
   /**
-   * `worker-failed`: a worker cannot go on (errno in `code`). `tun-gone`: the device was deleted.
+   * `worker-failed`: a worker cannot go on (why, in `code`). `tun-gone`: the device was deleted.
    * `offload-off`: an offload was found broken at run time and is not used any more (`detail` names it).
    * `peer-error`: an ICMP error or a send error about the peer with underlay address `address`.
    */
   readonly kind: "worker-failed" | "tun-gone" | "offload-off" | "peer-error";
+  /** Name of the errno. */
   readonly code: string;
+  /** Text of the peer's underlay address. */
   readonly address: string | null;
   readonly detail: string | null;
 }
@@ -97,11 +99,13 @@ export interface Native {
    * `lastReceived` is CLOCK_MONOTONIC in milliseconds, 0 for never.
    */
   readPeerCounters(engine: EngineHandle, into: BigUint64Array): void;
-  /** Sets the one receiver of events; `null` removes it. */
-  onEvents(engine: EngineHandle, receiver: ((events: readonly DataplaneEvent[]) => void) | null): void;
+  /** Sets the receiver of events, once per engine and before `start`. It does not keep the process alive. */
+  onEvents(engine: EngineHandle, receiver: (events: readonly DataplaneEvent[]) => void): void;
+
+  /** The table of counters and the layout of rows; the same for every engine. */
+  capabilities(): Capabilities;
 
   // --- system ---------------------------------------------------------------------------------------------------
-  capabilities(): Capabilities;
   /**
    * Sends one netlink request on a fresh socket of `protocol` (0 = NETLINK_ROUTE) and returns every datagram of the
    * answer, up to and including the one that ends it (NLMSG_DONE or NLMSG_ERROR). Blocks for at most 5 s (ETIMEDOUT).
@@ -111,7 +115,7 @@ export interface Native {
   /** Sends one datagram to a unix socket; a leading "@" means the abstract namespace, as sd_notify wants it. */
   sendDatagram(path: string, data: Uint8Array): void;
   /**
-   * Creates and locks a file for this process (flock, exclusive, not waiting): EWOULDBLOCK when another process holds
+   * Creates and locks a file for this process (flock, exclusive, not waiting): EAGAIN when another process holds
    * it. Returns a file descriptor that keeps the lock until it is closed.
    */
   lockFile(path: string): number;

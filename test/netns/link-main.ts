@@ -2,6 +2,7 @@
  * The program that `link.test.ts` runs inside a namespace: does what the JSON in its argument says to the namespace's
  * devices, and prints the result, or the error, as JSON.
  */
+import { forwardingProblems } from "../../src/linux/forwarding.js";
 import { configureTun } from "../../src/linux/link.js";
 import { Netlink } from "../../src/linux/netlink.js";
 import { type UnderlayOptions, chooseUnderlay } from "../../src/linux/underlay.js";
@@ -21,9 +22,11 @@ export type Task =
       readonly do: "choose-underlay";
       readonly iface?: readonly string[];
       readonly canReach?: string;
-    };
+    }
+  | { readonly do: "forwarding-problems" };
 
 function carryOut(task: Task, netlink: Netlink): unknown {
+  if (task.do === "forwarding-problems") return forwardingProblems([4, 6]);
   if (task.do === "choose-underlay") {
     const options: UnderlayOptions = {
       iface: task.iface ?? [],

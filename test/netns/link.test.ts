@@ -151,3 +151,15 @@ test("finds the underlay by default route, by the way to an address, by name", a
   await ns.ip("link set weft0 up", "addr add 10.5.32.0/32 dev weft0", "route add default dev weft0");
   t.deepEqual((await perform(ns, { do: "choose-underlay" })).result, eth0, "not the TUN");
 });
+
+test("says for which family the host does not forward, and with which setting it would", async (t) => {
+  const ns = await Namespace.create("a", (cleanup) => t.teardown(cleanup));
+  const problems = async () => (await perform(ns, { do: "forwarding-problems" })).result;
+  await ns.sysctl({ "net.ipv4.ip_forward": 0, "net.ipv6.conf.all.forwarding": 0 });
+  t.deepEqual(await problems(), [
+    "the host does not forward IPv4: pods are cut off until sysctl net.ipv4.ip_forward=1",
+    "the host does not forward IPv6: pods are cut off until sysctl net.ipv6.conf.all.forwarding=1",
+  ]);
+  await ns.sysctl({ "net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1 });
+  t.deepEqual(await problems(), []);
+});
