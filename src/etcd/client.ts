@@ -56,7 +56,7 @@ export class EtcdClient {
   #closed = false;
   #answers = false;
   #problem: string | null = null;
-  #lastAnswer: number | null = null;
+  #lastContact: number | null = null;
 
   /** Reads the TLS files; throws a ConfigError when they cannot be used. Connects with the first call. */
   constructor(options: EtcdOptions, log: Logger) {
@@ -81,9 +81,9 @@ export class EtcdClient {
     return this.#problem;
   }
 
-  /** `performance.now()` of the last answer; null before the first. */
-  get lastAnswer(): number | null {
-    return this.#lastAnswer;
+  /** `performance.now()` up to which etcd was there: the last answer or the end of a connection; null before the first. */
+  get lastContact(): number | null {
+    return this.#lastContact;
   }
 
   /** One request, one response, within 5 s per endpoint. Rejects with an EtcdError. */
@@ -194,7 +194,7 @@ export class EtcdClient {
   }
 
   #noteAnswer(connection: Connection): void {
-    this.#lastAnswer = performance.now();
+    this.#lastContact = performance.now();
     if (this.#answers) return;
     this.#answers = true;
     this.#problem = null;
@@ -204,6 +204,7 @@ export class EtcdClient {
   #noteFailure(error: unknown): void {
     if (this.#closed || (error instanceof EtcdError && error.code === grpc.status.NOT_FOUND)) return;
     if (this.#problem === null) this.#log.warn({ err: error }, "etcd does not answer");
+    if (this.#answers) this.#lastContact = performance.now();
     this.#answers = false;
     this.#problem = (error as Error).message;
   }

@@ -58,19 +58,25 @@ export class RangeWatch extends EventEmitter<{ change: [] }> {
     return this.#revision ?? 0;
   }
 
-  /** Keeps the copy until the signal fires. */
+  /** Keeps the copy until the signal fires; rejects then with its reason. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff();
-    while (!signal.aborted) {
+    for (;;) {
       try {
         if (this.#revision === null) await this.#list();
         await this.#follow(backoff, signal);
       } catch (error) {
-        if (signal.aborted) return;
+        signal.throwIfAborted();
         if (!(error instanceof EtcdError)) throw error;
       }
-      await backoff.wait(signal).catch(() => undefined);
+      await backoff.wait(signal);
     }
+  }
+
+  /** Resolves after the next change. Rejects with the signal's reason when it fires. */
+  async changed(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await once(this, "change", { signal }).catch(() => signal.throwIfAborted());
   }
 
   /**
@@ -82,13 +88,13 @@ export class RangeWatch extends EventEmitter<{ change: [] }> {
       signal.throwIfAborted();
       const result = this.#listed ? read(this.#entries) : null;
       if (result !== null) return result;
-      await once(this, "change", { signal }).catch(() => undefined);
+      await this.changed(signal);
     }
   }
 
-  /** Enters what this node has just written, ahead of the event that will tell the same. */
+  /** Enters what an answer told, unless the watch is past it already: ahead of the event that will tell the same. */
   enter(entry: Entry): void {
-    this.#entries.set(entry.key, entry);
+    if (entry.modRevision > this.revision) this.#entries.set(entry.key, entry);
   }
 
   async #list(): Promise<void> {

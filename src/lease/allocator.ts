@@ -3,7 +3,7 @@
  * of the first free ones at random. Pure: the caller says what is taken and supplies chance.
  */
 import type { Pool } from "../config/network-config.js";
-import { type Cidr, cidr, network, parseCidr } from "../net/cidr.js";
+import { type Cidr, cidr, network } from "../net/cidr.js";
 import { ipBits, ipFromBigInt, ipToBigInt } from "../net/ip.js";
 import { fitsPool } from "./policy.js";
 
@@ -20,22 +20,21 @@ interface Range {
  * Chooses a subnet of the pool that overlaps none of `taken`; null when there is none.
  *
  * @param taken prefixes of any family, length and order
- * @param previous the previous run's `<address>/<length>`, null for none
+ * @param previous the previous run's subnet, null for none
  * @param candidates how many free subnets, from the lowest, to choose among
  * @param random a number from 0 up to, not including, 1
  */
 export function chooseSubnet(
   pool: Pool,
   taken: readonly Cidr[],
-  previous: string | null,
+  previous: Cidr | null,
   candidates: number,
   random: () => number,
 ): Cidr | null {
   const free = freeRanges(pool, taken);
-  const parsed = previous === null ? null : parseCidr(previous);
-  if (parsed !== null && fitsPool(network(parsed), pool)) {
-    const index = indexOf(pool, ipToBigInt(parsed.ip));
-    if (free.some((range) => range.first <= index && index <= range.last)) return network(parsed);
+  if (previous !== null && fitsPool(previous, pool)) {
+    const index = indexOf(pool, ipToBigInt(previous.ip));
+    if (free.some((range) => range.first <= index && index <= range.last)) return previous;
   }
   const total = free.reduce((sum, range) => sum + range.last - range.first + 1n, 0n);
   const choices = total < BigInt(candidates) ? Number(total) : candidates;

@@ -5,12 +5,25 @@
 import type { NetworkConfig, Pool } from "../config/network-config.js";
 import { type Cidr, contains } from "../net/cidr.js";
 import { type Ip, ipToBigInt, isUnicast } from "../net/ip.js";
-import type { LeaseRecord } from "./codec.js";
+import { decodeRecord, type LeaseRecord } from "./codec.js";
 import type { Lease, LeasedSubnet, Rejection } from "./lease.js";
 import type { Snapshot } from "./registry.js";
 
 export function isRejection(result: object): result is Rejection {
   return "reason" in result;
+}
+
+/** A key and its value: what they say, and what this node makes of it. */
+export interface Reading {
+  /** Null when they cannot be read. */
+  readonly record: LeaseRecord | null;
+  readonly result: Lease | Rejection;
+}
+
+/** Reads a key's last part and its value. */
+export function readLease(key: string, value: Uint8Array, config: NetworkConfig): Reading {
+  const record = decodeRecord(key, value);
+  return isRejection(record) ? { record: null, result: record } : { record, result: admit(record, config) };
 }
 
 /** True when nodes can take this subnet from the pool: inside, of the right length, between min and max. */
@@ -27,7 +40,7 @@ function isMember(subnet: Cidr, pool: Pool): boolean {
  * Translates a record into a lease, or says why it is not used. The IPv6 part of a key counts only in a network that
  * has IPv6; otherwise the record is one of IPv4 alone.
  */
-export function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
+function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
   const { key, backend, vni } = record;
   const reject = (reason: string, message: string): Rejection => ({ key, reason, message });
   if (backend !== config.backend.type) {
@@ -60,7 +73,7 @@ export function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejec
 }
 
 /** Why no node can be reached at an underlay address, as a sentence; null when one may be. */
-export function implausibleAddress(address: Ip, config: NetworkConfig): string | null {
+function implausibleAddress(address: Ip, config: NetworkConfig): string | null {
   if (!isUnicast(address)) return `${address.text} is no address that a host may have`;
   for (const pool of [config.ipv4, config.ipv6]) {
     if (pool !== null && contains(pool.network, address)) {

@@ -1,0 +1,165 @@
+/**
+ * This node's lease in etcd: claimed, kept alive, and put back when it is lost.
+ *
+ * The key hangs on an etcd lease of 24 h, renewed by KeepAlive, which other nodes do not see. The range watch tells
+ * when the key is deleted or overwritten: what is still this node's is put back, for the same subnet and never over
+ * another's; what another node holds is left alone and reported. A key without an etcd lease is an operator's
+ * reservation and stays one.
+ */
+import { status } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { Backoff, pause } from "./backoff.js";
+import { type EtcdClient, EtcdError, retry } from "./client.js";
+import { type Compare, type KeyRange, singleKey } from "./messages.js";
+import { type Entry, type RangeWatch, toEntry } from "./range-watch.js";
+
+const TTL_SECONDS = 86_400;
+const LONGEST_PAUSE_MS = 8 * 3_600_000;
+const NO_LEASE = "0";
+
+/** What this node wants to stand in etcd. */
+export interface Claim {
+  readonly key: string;
+  readonly value: Buffer;
+  /** No key may stand in this range when the key is created: the same subnet may be part of another key. */
+  readonly guard: KeyRange;
+  /** Whether an entry under the key may be replaced by this node. */
+  readonly isOurs: (entry: Entry) => boolean;
+}
+
+export class OwnLease {
+  readonly #client: EtcdClient;
+  readonly #watch: RangeWatch;
+  readonly #renewMarginMs: number;
+  readonly #log: Logger;
+  /** The etcd lease; null when there is none yet or it is lost. */
+  #leaseId: string | null = null;
+  #ttlSeconds = TTL_SECONDS;
+  #renewedAt = performance.now();
+  #problem: string | null = null;
+
+  constructor(client: EtcdClient, watch: RangeWatch, renewMarginMs: number, log: Logger) {
+    this.#client = client;
+    this.#watch = watch;
+    this.#renewMarginMs = renewMarginMs;
+    this.#log = log;
+  }
+
+  /** Why the subnet is not this node's any more; null while it is. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  /** Seconds until the lease ends without renewal; null when it has no end. */
+  ttlSeconds(): number | null {
+    if (this.#leaseId === NO_LEASE) return null;
+    return Math.max(0, this.#ttlSeconds - (performance.now() - this.#renewedAt) / 1000);
+  }
+
+  /**
+   * One try to create the key, or to take over the entry that the watch shows under it. False when another node was
+   * faster; the watch's entries then show it. Rejects with an EtcdError.
+   */
+  async claim({ key, value, guard }: Claim): Promise<boolean> {
+    const held = this.#watch.entries.get(key);
+    const lease = held?.lease ?? this.#leaseId ?? (await this.#grant());
+    if (held?.value.equals(value) === true) {
+      this.#leaseId = lease;
+      return true;
+    }
+    const compare: Compare =
+      held === undefined
+        ? { ...guard, target: "CREATE", create_revision: "0" }
+        : { ...singleKey(key), target: "MOD", mod_revision: String(held.modRevision) };
+    const put = { key: Buffer.from(key), value, lease };
+    const answer = await this.#client
+      .call("KV.Txn", {
+        compare: [compare],
+        success: [{ request_put: put }],
+        failure: [{ request_range: guard }],
+      })
+      .catch((error: unknown) => {
+        if (error instanceof EtcdError && error.code === status.NOT_FOUND) this.#leaseId = null;
+        throw error;
+      });
+    const revision = Number(answer.header.revision);
+    const found = answer.succeeded
+      ? [{ key, value, lease, createRevision: held?.createRevision ?? revision, modRevision: revision }]
+      : (answer.responses[0]?.response_range?.kvs ?? []).map(toEntry);
+    for (const entry of found) this.#watch.enter(entry);
+    // A transaction whose answer was lost and that was sent again finds what it wrote itself.
+    const won = found.some(
+      (entry) => entry.key === key && entry.lease === lease && entry.value.equals(value),
+    );
+    if (won) this.#leaseId = lease;
+    return won;
+  }
+
+  /** Renews the lease and guards the key until the signal fires; rejects then with its reason. */
+  async keep(claim: Claim, signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#renew(signal), this.#guard(claim, signal)]);
+  }
+
+  /** Returns the etcd lease of a claim that came to nothing; without success it ends by itself. */
+  async giveUp(): Promise<void> {
+    if (this.#leaseId === null || this.#leaseId === NO_LEASE) return;
+    await this.#client.call("Lease.LeaseRevoke", { ID: this.#leaseId }).catch(() => undefined);
+  }
+
+  async #grant(): Promise<string> {
+    const { ID, TTL } = await this.#client.call("Lease.LeaseGrant", { TTL: String(TTL_SECONDS) });
+    this.#noteRenewal(Number(TTL));
+    this.#leaseId = ID;
+    return ID;
+  }
+
+  #noteRenewal(ttlSeconds: number): void {
+    this.#ttlSeconds = ttlSeconds;
+    this.#renewedAt = performance.now();
+  }
+
+  async #renew(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await retry(() => this.#renewOnce(signal), signal);
+      const ttlMs = this.#ttlSeconds * 1000;
+      const latestMs = Math.min(ttlMs / 3, ttlMs - this.#renewMarginMs, LONGEST_PAUSE_MS);
+      await pause(Math.max(latestMs, 1000) * (0.9 + Math.random() / 10), signal);
+    }
+  }
+
+  async #renewOnce(signal: AbortSignal): Promise<void> {
+    const ID = this.#leaseId;
+    if (ID === null || ID === NO_LEASE) return;
+    for await (const { TTL } of this.#client.stream("Lease.LeaseKeepAlive", { ID }, signal)) {
+      if (Number(TTL) > 0) this.#noteRenewal(Number(TTL));
+      // The key went with the lease, which the watch tells: the guard puts it back on a new one.
+      else if (this.#leaseId === ID) this.#leaseId = null;
+      return;
+    }
+  }
+
+  async #guard(claim: Claim, signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff();
+    for (;;) {
+      const entry = this.#watch.entries.get(claim.key);
+      const right = entry !== undefined && entry.lease === this.#leaseId && entry.value.equals(claim.value);
+      if (right || (entry !== undefined && !claim.isOurs(entry))) {
+        this.#judge(claim, right);
+        backoff.reset();
+        await this.#watch.changed(signal);
+        continue;
+      }
+      const won = await retry(() => this.claim(claim), signal);
+      if (won) this.#log.warn({ key: claim.key }, "own lease was lost and is put back");
+      this.#judge(claim, won);
+      if (!won) await backoff.wait(signal);
+    }
+  }
+
+  #judge({ key }: Claim, ours: boolean): void {
+    if (ours === (this.#problem === null)) return;
+    this.#problem = ours ? null : `another node holds this node's subnet: ${key}`;
+    if (ours) this.#log.info({ key }, "own lease is this node's again");
+    else this.#log.error({ key }, "another node took this node's subnet");
+  }
+}

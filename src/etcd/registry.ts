@@ -1,0 +1,216 @@
+/**
+ * The registry over etcd, in flannel's notation and beside flannel nodes.
+ *
+ * Two live copies are kept: of `<prefix>/config` from `networkConfig` on, and of `<prefix>/subnets/` from `acquire`
+ * on. The subnet is chosen from the second copy and claimed by a transaction; who loses sees the winner in the copy
+ * and chooses again. Snapshots are made from the same copy, at most one per 50 ms.
+ */
+import type { Logger } from "pino";
+import { WeftError } from "../config/errors.js";
+import { type NetworkConfig, parseNetworkConfig } from "../config/network-config.js";
+import type { EtcdOptions } from "../config/options.js";
+import { FIRST_CANDIDATES } from "../lease/allocator.js";
+import { formatKey, parseKey } from "../lease/codec.js";
+import type { Lease } from "../lease/lease.js";
+import { isOwn, planLease } from "../lease/plan.js";
+import { makeSnapshot, readLease, type Reading } from "../lease/policy.js";
+import type { LeaseRequest, Registry, RegistryStatus, Snapshot } from "../lease/registry.js";
+import { Backoff } from "./backoff.js";
+import { EtcdClient, retry } from "./client.js";
+import { prefixRange, singleKey } from "./messages.js";
+import { type Claim, OwnLease } from "./own-lease.js";
+import { type Entry, RangeWatch } from "./range-watch.js";
+
+const GATHER_MS = 50;
+/** After a lost race the choice is among so many: nodes that start together then rarely meet again. */
+const MORE_CANDIDATES = 65_536;
+
+/** What this node holds: the request it was made for, and the lease. */
+interface Own {
+  readonly request: LeaseRequest;
+  readonly lease: Lease;
+}
+
+export class EtcdRegistry implements Registry {
+  readonly #log: Logger;
+  readonly #client: EtcdClient;
+  readonly #configKey: string;
+  readonly #subnetsPrefix: string;
+  readonly #config: RangeWatch;
+  readonly #subnets: RangeWatch;
+  readonly #ownLease: OwnLease;
+  readonly #closing = new AbortController();
+  readonly #tasks: Promise<void>[] = [];
+  /** Every entry is read once. */
+  readonly #readings = new WeakMap<Entry, Reading>();
+  #own: Own | null = null;
+  #problem: string | null = null;
+
+  /**
+   * @param renewMarginMinutes the own lease is renewed this long before its end at the latest
+   * @throws ConfigError when the TLS files cannot be used
+   */
+  constructor(options: EtcdOptions, renewMarginMinutes: number, log: Logger) {
+    this.#log = log.child({ component: "etcd" });
+    this.#client = new EtcdClient(options, this.#log);
+    this.#configKey = `${options.prefix}/config`;
+    this.#subnetsPrefix = `${options.prefix}/subnets/`;
+    this.#config = new RangeWatch(this.#client, singleKey(this.#configKey), this.#log);
+    this.#subnets = new RangeWatch(this.#client, prefixRange(this.#subnetsPrefix), this.#log);
+    this.#ownLease = new OwnLease(this.#client, this.#subnets, renewMarginMinutes * 60_000, this.#log);
+  }
+
+  async networkConfig(signal: AbortSignal): Promise<NetworkConfig> {
+    this.#background(this.#config.run(this.#closing.signal));
+    const entry = await this.#config.until((entries) => {
+      const found = entries.get(this.#configKey) ?? null;
+      this.#report(found === null ? `there is no network config at ${this.#configKey} yet` : null);
+      return found;
+    }, this.#orClosing(signal));
+    const config = parseNetworkConfig(entry.value.toString());
+    this.#config.on("change", () => this.#checkConfig(entry.value));
+    return config;
+  }
+
+  async acquire(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
+    this.#background(this.#subnets.run(this.#closing.signal));
+    const stop = this.#orClosing(signal);
+    const backoff = new Backoff();
+    let candidates = FIRST_CANDIDATES;
+    try {
+      for (;;) {
+        const { claim, lease } = await this.#subnets.until(() => this.#choose(request, candidates), stop);
+        if (await retry(() => this.#ownLease.claim(claim), stop)) {
+          this.#own = { request, lease };
+          this.#background(this.#ownLease.keep(claim, this.#closing.signal));
+          return lease;
+        }
+        candidates = MORE_CANDIDATES;
+        await backoff.wait(stop);
+      }
+    } catch (error) {
+      await this.#ownLease.giveUp();
+      throw error;
+    }
+  }
+
+  async watch(onSnapshot: (snapshot: Snapshot) => void, signal: AbortSignal): Promise<void> {
+    const own = this.#own;
+    if (own === null) throw new Error("watch is called after acquire");
+    const stop = this.#orClosing(signal);
+    await this.#subnets.until(() => true, stop);
+    onSnapshot(this.#snapshot(own));
+    let timer: NodeJS.Timeout | null = null;
+    this.#subnets.on("change", () => {
+      timer ??= setTimeout(() => {
+        timer = null;
+        if (!stop.aborted) onSnapshot(this.#snapshot(own));
+      }, GATHER_MS);
+    });
+  }
+
+  status(): RegistryStatus {
+    const { endpoint, connected, problem, lastContact } = this.#client;
+    const silentMs = lastContact === null || connected ? 0 : performance.now() - lastContact;
+    return {
+      kind: "etcd",
+      source: endpoint,
+      connected,
+      problem: problem ?? this.#ownLease.problem ?? this.#problem,
+      // While a stream is open, pings vouch for etcd even when nothing changes.
+      lastContactSeconds: lastContact === null ? null : silentMs / 1000,
+      revision: this.#subnets.revision,
+      leaseTtlSeconds: this.#own === null ? null : this.#ownLease.ttlSeconds(),
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new WeftError("the registry is closed"));
+    this.#client.close();
+    await Promise.all(this.#tasks);
+  }
+
+  #orClosing(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  #background(task: Promise<void>): void {
+    const ended = task.catch((error: unknown) => {
+      if (!this.#closing.signal.aborted) throw error;
+    });
+    this.#tasks.push(ended);
+  }
+
+  /** Sets what `status` says about the registry's content; the log hears of it when it is new. */
+  #report(problem: string | null): void {
+    if (problem !== null && problem !== this.#problem) this.#log.warn(problem);
+    this.#problem = problem;
+  }
+
+  /** A config that changes while the daemon runs takes effect with the next start. */
+  #checkConfig(inForce: Buffer): void {
+    const value = this.#config.entries.get(this.#configKey)?.value;
+    if (value === undefined) this.#report("the network config is gone from etcd; the old one stays in force");
+    else this.#report(value.equals(inForce) ? null : describeChange(value.toString()));
+  }
+
+  /** What to claim; null while no subnet is free. */
+  #choose(request: LeaseRequest, candidates: number): { claim: Claim; lease: Lease } | null {
+    const entries = this.#oldestFirst();
+    const records = entries
+      .map((entry) => this.#read(entry, request).record)
+      .filter((record) => record !== null);
+    const taken = entries.flatMap((entry) => {
+      const subnets = parseKey(this.#lastPart(entry));
+      return [subnets?.subnet ?? null, subnets?.subnet6 ?? null].filter((subnet) => subnet !== null);
+    });
+    const plan = planLease(request, records, taken, candidates, Math.random);
+    this.#report(plan === null ? `no subnet of ${request.config.ipv4?.network.text ?? ""} is free` : null);
+    if (plan === null) return null;
+    const claim: Claim = {
+      key: this.#subnetsPrefix + plan.key,
+      value: plan.value,
+      // `10.5.32.0-24` and `10.5.32.0-24&…` are one IPv4 subnet.
+      guard: prefixRange(this.#subnetsPrefix + formatKey({ subnet: plan.subnet, subnet6: null })),
+      isOurs: (entry) => {
+        const { record } = this.#read(entry, request);
+        return record !== null && isOwn(record, request);
+      },
+    };
+    return { claim, lease: plan.lease };
+  }
+
+  #snapshot({ request, lease }: Own): Snapshot {
+    const others = this.#oldestFirst().filter((entry) => this.#lastPart(entry) !== lease.key);
+    return makeSnapshot(
+      others.map((entry) => this.#read(entry, request).result),
+      lease,
+    );
+  }
+
+  #oldestFirst(): Entry[] {
+    return [...this.#subnets.entries.values()].sort((a, b) => a.createRevision - b.createRevision);
+  }
+
+  #read(entry: Entry, { config }: LeaseRequest): Reading {
+    let reading = this.#readings.get(entry);
+    if (reading === undefined) {
+      reading = readLease(this.#lastPart(entry), entry.value, config);
+      this.#readings.set(entry, reading);
+    }
+    return reading;
+  }
+
+  #lastPart({ key }: Entry): string {
+    return key.slice(this.#subnetsPrefix.length);
+  }
+}
+
+function describeChange(value: string): string {
+  try {
+    parseNetworkConfig(value);
+    return "the network config was changed in etcd; restart weftd to apply it";
+  } catch (error) {
+    return `the network config in etcd is invalid now, the old one stays in force: ${(error as Error).message}`;
+  }
+}
