@@ -16,19 +16,19 @@ export interface Command {
   run(args: readonly string[]): Promise<number>;
 }
 
+export const JSON_HELP = "  --json          the answer as JSON, for programs\n";
 export const RUN_DIR_HELP = `  --run-dir DIR   the daemon's run directory (default ${FLAGS["run-dir"].default}, or $WEFT_RUN_DIR)\n`;
 
 /** The option that every verb but `up` takes. */
 export const RUN_DIR = {
-  "run-dir": { type: "string", default: process.env["WEFT_RUN_DIR"] ?? FLAGS["run-dir"].default },
+  "run-dir": { type: "string", default: process.env["WEFT_RUN_DIR"] || FLAGS["run-dir"].default },
 } as const;
 
 interface Question<T> {
+  /** The verb, and the path under which the admin socket answers. */
   readonly name: string;
   readonly summary: string;
   readonly help: string;
-  /** Where the admin socket answers. */
-  readonly path: string;
   /** The answer as text for people, with a final line end. */
   readonly print: (answer: T, all: boolean) => string;
   /** What `--all` does, where there is more to show. */
@@ -36,15 +36,12 @@ interface Question<T> {
 }
 
 /** A verb that prints the daemon's answer, as text or with --json as it came. */
-export function question<T>({ name, summary, help, path, print, all }: Question<T>): Command {
+export function question<T>({ name, summary, help, print, all }: Question<T>): Command {
   return {
     name,
     summary,
     usage: `[--json]${all === undefined ? "" : " [--all]"} [--run-dir DIR]`,
-    help:
-      `${help}\n\n  --json          the answer as JSON, for programs\n` +
-      (all === undefined ? "" : `  --all           ${all}\n`) +
-      RUN_DIR_HELP,
+    help: `${help}\n\n${JSON_HELP}` + (all === undefined ? "" : `  --all           ${all}\n`) + RUN_DIR_HELP,
     async run(args) {
       const { values } = parseCommandLine(name, {
         args: [...args],
@@ -54,7 +51,7 @@ export function question<T>({ name, summary, help, path, print, all }: Question<
           ...(all === undefined ? {} : { all: { type: "boolean" as const, default: false } }),
         },
       });
-      const answer = await ask(values["run-dir"], "GET", path);
+      const answer = await ask(values["run-dir"], "GET", `/${name}`);
       process.stdout.write(
         values.json ? `${JSON.stringify(answer, null, 2)}\n` : print(answer as T, values.all === true),
       );

@@ -2,7 +2,7 @@
 import { ConfigError, EXIT_OK, EXIT_USAGE } from "../config/errors.js";
 import { suggestion } from "../config/suggest.js";
 import { VERSION } from "../config/version.js";
-import type { Command } from "./command.js";
+import { type Command, JSON_HELP, RUN_DIR_HELP } from "./command.js";
 import { counters } from "./counters.js";
 import { logLevel } from "./log-level.js";
 import { peers } from "./peers.js";
@@ -50,9 +50,7 @@ Usage: weft <verb> [options]
 ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}\n`).join("")}
 'weft <verb> --help' tells more about a verb, 'weftd --help' about the daemon.
 Options of the verbs that ask the daemon:
-  --json          the answer as JSON, for programs
-  --run-dir DIR   the daemon's run directory (default /run/weft, or $WEFT_RUN_DIR)
-
+${JSON_HELP}${RUN_DIR_HELP}
 Examples
   weft status                         is it well, and if not, why?
   weft peers --json | jq '.[].node'   for programs

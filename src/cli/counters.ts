@@ -7,7 +7,6 @@ export const counters = question<readonly CounterStatus[]>({
   name: "counters",
   summary: "what became of every packet, drops by reason",
   help: "Prints the dataplane's counters that are not zero. tx is from the pods to other hosts, rx the\nreverse; in each, in = forwarded + consumed + drops, every drop under exactly one reason.",
-  path: "/counters",
   all: "also counters that are zero",
   print: (answer, all) =>
     table<CounterStatus>(

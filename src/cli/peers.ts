@@ -7,7 +7,6 @@ export const peers = question<readonly PeerStatus[]>({
   name: "peers",
   summary: "the other nodes, and the traffic with each",
   help: "Prints one line per tunnel endpoint. HEARD is the time since its last packet; ERRORS counts\nfailed sends and ICMP errors about it.",
-  path: "/peers",
   print: (answer) =>
     answer.length === 0
       ? "no peers: no other node has a usable lease ('weft status' lists the unusable ones)\n"

@@ -7,7 +7,6 @@ export const routes = question<readonly RouteStatus[]>({
   name: "routes",
   summary: "the table that packets are looked up in",
   help: "Prints one line per prefix; the longest one that contains a destination decides. `local` is\nthis host's own subnet.",
-  path: "/routes",
   print: (answer) =>
     table<RouteStatus>(
       [

@@ -15,7 +15,6 @@ export const status = question<Status>({
   name: "status",
   summary: "how the daemon is, where it sits, what it carries",
   help: "Prints the daemon's state with reasons, its device, underlay, subnet and registry, and the\ntraffic since its start. tx is from the pods to other hosts, rx the reverse.",
-  path: "/status",
   print: printStatus,
 });
 
