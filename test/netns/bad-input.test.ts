@@ -129,10 +129,8 @@ test("a flag is misspelt", async (t) => {
 test("no lease is claimed in etcd when the host cannot carry packets", async (t) => {
   const bed = await Bed.create(t.teardown, { hosts: 2 });
   const [host, etcdHost] = [bed.host(1), bed.host(2)];
-  const etcd = await startEtcd(t.teardown, { netns: etcdHost.ns.name, address: etcdHost.address });
-  const etcdctl = (...args: string[]): Promise<string> =>
-    etcdHost.ns.run("etcdctl", ["--endpoints", etcd.endpoint, ...args]);
-  await etcdctl("put", "/coreos.com/network/config", '{"Network":"10.5.0.0/16"}');
+  const etcd = await startEtcd(t, { netns: etcdHost.ns.name, listen: etcdHost.address });
+  await etcd.put("/coreos.com/network/config", '{"Network":"10.5.0.0/16"}');
   const args = [`--etcd-endpoints=${etcd.endpoint}`];
 
   const other = await Agent.start(host.ns);
@@ -140,7 +138,7 @@ test("no lease is claimed in etcd when the host cannot carry packets", async (t)
   await mustGiveUp(t, host, { args }, { code: 1, says: /port 8285.*in use/ });
   await host.ns.ip("link add weft0 type bridge");
   await mustGiveUp(t, host, { args }, { code: 1, says: /weft0/ });
-  t.is(await etcdctl("get", "--prefix", "/coreos.com/network/subnets/"), "");
+  t.deepEqual(await etcd.keys("/coreos.com/network/subnets/"), []);
 });
 
 test("an etcd that does not answer is named, and nothing is set up", async (t) => {

@@ -8,11 +8,11 @@
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { Agent } from "../support/agent.js";
-import { startEtcd } from "../support/etcd.js";
+import { type Etcd, startEtcd } from "../support/etcd.js";
 import { Bed, type Host } from "../support/hosts.js";
 import { type Node, ports } from "../support/overlay.js";
 import { readPacket } from "../support/packets.js";
-import { temporaryDirectory, until } from "../support/process.js";
+import { temporaryDirectory } from "../support/process.js";
 import { mustPing, ping } from "../support/traffic.js";
 import { mustBalance, Weftd } from "../support/weftd.js";
 
@@ -20,9 +20,9 @@ const prefix = "/coreos.com/network";
 
 interface Network {
   readonly bed: Bed;
-  readonly etcdctl: (...args: string[]) => Promise<string>;
-  /** Starts the daemon of a host; again with the same directory when it ran before. */
-  readonly startWeftd: (host: Host) => Promise<Weftd>;
+  readonly etcd: Etcd;
+  /** Starts the daemon of a host, with the same directory when it ran before, and waits for nothing. */
+  readonly launch: (host: Host) => Promise<Weftd>;
   readonly startNode: (host: Host) => Promise<Node>;
 }
 
@@ -30,24 +30,19 @@ async function start(t: ExecutionContext, format: "udp" | "vxlan"): Promise<Netw
   const bed = await Bed.create(t.teardown, { hosts: 4 });
   const directory = await temporaryDirectory(t.teardown);
   const etcdHost = bed.host(4);
-  const etcd = await startEtcd(t.teardown, { netns: etcdHost.ns.name, address: etcdHost.address });
-  const etcdctl = (...args: string[]): Promise<string> =>
-    etcdHost.ns.run("etcdctl", ["--endpoints", etcd.endpoint, ...args]);
-  await etcdctl(
-    "put",
-    `${prefix}/config`,
-    JSON.stringify({ Network: "10.5.0.0/16", Backend: { Type: format } }),
-  );
-  const startWeftd = (host: Host): Promise<Weftd> =>
-    Weftd.start(host.ns, join(directory, `host${host.index}`), {
+  const etcd = await startEtcd(t, { netns: etcdHost.ns.name, listen: etcdHost.address });
+  await etcd.put(`${prefix}/config`, JSON.stringify({ Network: "10.5.0.0/16", Backend: { Type: format } }));
+  const launch = (host: Host): Promise<Weftd> =>
+    Weftd.launch(host.ns, join(directory, `host${host.index}`), {
       args: [`--etcd-endpoints=${etcd.endpoint}`, `--node-id=host${host.index}`],
     });
   return {
     bed,
-    etcdctl,
-    startWeftd,
+    etcd,
+    launch,
     startNode: async (host) => {
-      const weftd = await startWeftd(host);
+      const weftd = await launch(host);
+      await weftd.ready();
       return { host, weftd, pod: await host.addPod(await weftd.podNetwork()) };
     },
   };
@@ -56,7 +51,7 @@ async function start(t: ExecutionContext, format: "udp" | "vxlan"): Promise<Netw
 for (const format of ["udp", "vxlan"] as const) {
   test(`${format}: nodes find each other, and keep their subnets over a restart`, async (t) => {
     t.timeout(90_000);
-    const { bed, etcdctl, startNode, startWeftd } = await start(t, format);
+    const { bed, etcd, launch, startNode } = await start(t, format);
     const [a, b] = await Promise.all([startNode(bed.host(1)), startNode(bed.host(2))]);
     await Promise.all([a.weftd.peers(1), b.weftd.peers(1)]);
     await mustPing(a.pod.ns, b.pod.address);
@@ -64,15 +59,16 @@ for (const format of ["udp", "vxlan"] as const) {
     await mustBalance(a.weftd);
 
     const before = await a.weftd.podNetwork();
-    const keys = await etcdctl("get", "--prefix", "--keys-only", `${prefix}/subnets/`);
+    const keys = await etcd.keys(`${prefix}/subnets/`);
     t.deepEqual(await a.weftd.stop(), { code: 0, signal: null });
-    t.is(await etcdctl("get", "--prefix", "--keys-only", `${prefix}/subnets/`), keys, "the lease is kept");
+    t.deepEqual(await etcd.keys(`${prefix}/subnets/`), keys, "the lease is kept");
     t.deepEqual(await a.weftd.podNetwork(), before, "subnet.env is kept");
     t.is((await ping(b.pod.ns, a.pod.address, { count: 1 })).received, 0);
 
-    const again = await startWeftd(a.host);
+    const again = await launch(a.host);
+    await again.ready();
     t.deepEqual(await again.podNetwork(), before);
-    t.is(await etcdctl("get", "--prefix", "--keys-only", `${prefix}/subnets/`), keys);
+    t.deepEqual(await etcd.keys(`${prefix}/subnets/`), keys);
     await again.peers(1);
     await mustPing(a.pod.ns, b.pod.address);
     await mustPing(b.pod.ns, a.pod.address);
@@ -82,12 +78,12 @@ for (const format of ["udp", "vxlan"] as const) {
 
 test("a node that flannel registered is a peer, and is gone when its lease is", async (t) => {
   t.timeout(60_000);
-  const { bed, etcdctl, startNode } = await start(t, "udp");
+  const { bed, etcd, startNode } = await start(t, "udp");
   const weft = await startNode(bed.host(1));
   const flannel = await Agent.start(bed.host(3).ns);
   await flannel.do("udp-open", { address: bed.host(3).address, port: ports.udp });
   // As flannel's udp backend writes it.
-  await etcdctl("put", `${prefix}/subnets/10.5.200.0-24`, '{"PublicIP":"192.0.2.3","PublicIPv6":null}');
+  await etcd.put(`${prefix}/subnets/10.5.200.0-24`, '{"PublicIP":"192.0.2.3","PublicIPv6":null}');
   await weft.weftd.peers(1);
   const sender = await Agent.start(weft.pod.ns);
   await sender.do("udp-open", { address: weft.pod.address, port: 4000 });
@@ -95,19 +91,19 @@ test("a node that flannel registered is a peer, and is gone when its lease is", 
   const packet = readPacket(Buffer.from((await flannel.datagram()).hex, "hex"));
   t.like(packet, { source: weft.pod.address, destination: "10.5.200.7", ttl: 62, problems: [] });
 
-  await etcdctl("del", `${prefix}/subnets/10.5.200.0-24`);
+  await etcd.del(`${prefix}/subnets/10.5.200.0-24`);
   await weft.weftd.peers(0);
   await mustBalance(weft.weftd);
 });
 
 test("a daemon waits for a network config that is not there yet", async (t) => {
-  const { bed, etcdctl, startNode } = await start(t, "udp");
-  const config = await etcdctl("get", "--print-value-only", `${prefix}/config`);
-  await etcdctl("del", `${prefix}/config`);
-  const starting = startNode(bed.host(1));
-  await until("an own key in etcd", () => null, 500).catch(() => undefined);
-  t.is(await etcdctl("get", "--prefix", `${prefix}/subnets/`), "");
-  await etcdctl("put", `${prefix}/config`, config.trim());
-  const { weftd } = await starting;
-  t.is((await weftd.ask("/status")).health.state, "ready");
+  const { bed, etcd, launch } = await start(t, "udp");
+  const config = (await etcd.get(`${prefix}/config`)) ?? "";
+  await etcd.del(`${prefix}/config`);
+  const weftd = await launch(bed.host(1));
+  await weftd.program.line(/no network config/);
+  t.deepEqual(await etcd.keys(`${prefix}/subnets/`), []);
+  await etcd.put(`${prefix}/config`, config);
+  await weftd.ready();
+  t.is((await etcd.keys(`${prefix}/subnets/`)).length, 1);
 });
