@@ -127,8 +127,6 @@ export class EtcdClient {
       cancel = () => stream.cancel();
       signal.addEventListener("abort", cancel, { once: true });
       signal.throwIfAborted();
-      // Cancelling is reported as an error, possibly when nobody reads any more.
-      stream.on("error", () => undefined);
       stream.write(request);
       for await (const message of stream) {
         yield message as Methods[M][1];
@@ -286,7 +284,10 @@ function bidi<M extends Method>(
   metadata: grpc.Metadata,
 ): grpc.ClientDuplexStream<Methods[M][0], Methods[M][1]> {
   const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-  return client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+  const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+  // Cancelling is reported as an error, possibly when nobody reads any more.
+  stream.on("error", () => undefined);
+  return stream;
 }
 
 async function login(connection: Connection, name: string, password: string): Promise<string> {

@@ -2,144 +2,138 @@
  * A real etcd process for a test: its own ports and data directory, on loopback or inside a network namespace, gone
  * with the test. It is spoken to with etcdctl, so that what weft writes is seen through other eyes.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
-
-const run = promisify(execFile);
-
-/** What of AVA's `t` is needed. */
-export interface Teardown {
-  teardown(task: () => void | Promise<void>): void;
-}
+import { type OnCleanup, Program, run, temporaryDirectory, tryRun, until } from "./process.js";
 
 export interface EtcdSetup {
   /** Network namespace to run in; null = the test's own. */
   readonly netns?: string | null;
   /** Address to listen on. */
-  readonly listen?: string;
-  /** PEM files; the server demands client certificates when `clientAuth` is set. */
-  readonly tls?: { ca: string; cert: string; key: string; clientAuth: boolean } | null;
+  readonly address?: string;
+  /** Paths of PEM files for https; with `clientAuth` only clients with a certificate of `ca` are served. */
+  readonly tls?: {
+    readonly ca: string;
+    readonly cert: string;
+    readonly key: string;
+    readonly clientAuth: boolean;
+  } | null;
 }
 
-export interface Etcd {
-  /** `http://address:port`, or https. */
-  readonly endpoint: string;
-  /** Runs etcdctl with these arguments and returns its output. */
-  ctl(...args: string[]): Promise<string>;
-  put(key: string, value: string): Promise<void>;
-  /** Null when there is no such key. */
-  get(key: string): Promise<string | null>;
-  /** Keys that begin with `prefix`, ascending. */
-  keys(prefix: string): Promise<string[]>;
-  del(key: string): Promise<void>;
+export class Etcd {
+  #server: Program | null = null;
+
+  constructor(
+    /** `http://address:port`, or https. */
+    readonly endpoint: string,
+    private readonly serverCommand: readonly [string, ...string[]],
+    private readonly ctlCommand: readonly [string, ...string[]],
+    private readonly onCleanup: OnCleanup,
+  ) {}
+
+  /** Starts the process, on the data of its last run if there was one; resolves when it serves. */
+  async start(): Promise<void> {
+    const server = new Program(this.serverCommand, this.onCleanup);
+    this.#server = server;
+    const [file, ...args] = this.ctlCommand;
+    await until("etcd serves", async () => {
+      if (server.exit !== null) throw new Error(server.describe());
+      const { code } = await tryRun(file, [...args, "--command-timeout=1s", "endpoint", "health"]);
+      return code === 0 ? true : null;
+    });
+  }
+
   /** Ends the process; its data stays. */
-  stop(): Promise<void>;
-  /** Starts it again on the same data and ports; resolves when it serves. */
-  start(): Promise<void>;
-  /** Freezes and thaws the process. */
-  signal(name: "SIGSTOP" | "SIGCONT"): void;
+  async stop(): Promise<void> {
+    await this.#server?.stop("SIGKILL");
+  }
+
+  /** Freezes or thaws the process. */
+  signal(name: "SIGSTOP" | "SIGCONT"): void {
+    this.#server?.signal(name);
+  }
+
+  /** Runs etcdctl with these arguments and returns what it printed. */
+  async ctl(...words: string[]): Promise<string> {
+    const [file, ...args] = this.ctlCommand;
+    return (await run(file, [...args, ...words])).trimEnd();
+  }
+
+  async put(key: string, value: string): Promise<void> {
+    await this.ctl("put", key, value);
+  }
+
+  /** Null when there is no such key. */
+  async get(key: string): Promise<string | null> {
+    const text = await this.ctl("get", "--print-value-only", key);
+    return text === "" ? null : text;
+  }
+
+  /** The keys that begin with `prefix`, ascending. */
+  async keys(prefix: string): Promise<string[]> {
+    const text = await this.ctl("get", "--prefix", "--keys-only", prefix);
+    return text.split("\n").filter((line) => line !== "");
+  }
+
+  async del(key: string): Promise<void> {
+    await this.ctl("del", key);
+  }
 }
 
 /** Starts etcd and resolves when it serves. */
-export async function startEtcd(t: Teardown, setup: EtcdSetup = {}): Promise<Etcd> {
-  const { netns = null, listen = "127.0.0.1", tls = null } = setup;
-  const dir = await mkdtemp(join(tmpdir(), "weft-etcd-"));
-  const [clientPort, peerPort] = await freePorts(listen, netns);
-  const scheme = tls === null ? "http" : "https";
-  const host = listen.includes(":") ? `[${listen}]` : listen;
-  const endpoint = `${scheme}://${host}:${clientPort}`;
-  const peerUrl = `http://${host}:${peerPort}`;
-  const inNamespace = (command: string, args: string[]): [string, string[]] =>
-    netns === null ? [command, args] : ["ip", ["netns", "exec", netns, command, ...args]];
-  const serverArgs = [
-    ...["--name", "weft-test", "--data-dir", join(dir, "data")],
+export async function startEtcd(onCleanup: OnCleanup, setup: EtcdSetup = {}): Promise<Etcd> {
+  const { netns = null, address = "127.0.0.1", tls = null } = setup;
+  const directory = await temporaryDirectory(onCleanup);
+  const [clientPort, peerPort] = netns === null ? await freePorts(address) : [2379, 2380];
+  const host = address.includes(":") ? `[${address}]` : address;
+  const endpoint = `${tls === null ? "http" : "https"}://${host}:${clientPort}`;
+  const peers = `http://${host}:${peerPort}`;
+  const within: readonly string[] = netns === null ? [] : ["ip", "netns", "exec", netns];
+  const command = (...words: string[]): [string, ...string[]] =>
+    [...within, ...words] as [string, ...string[]];
+  const server = command(
+    ...[
+      "etcd",
+      "--name",
+      "test",
+      "--data-dir",
+      join(directory, "data"),
+      "--logger",
+      "zap",
+      "--log-level",
+      "error",
+    ],
     ...["--listen-client-urls", endpoint, "--advertise-client-urls", endpoint],
-    ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
-    ...["--initial-cluster", `weft-test=${peerUrl}`, "--logger", "zap", "--log-level", "error"],
+    ...[
+      "--listen-peer-urls",
+      peers,
+      "--initial-advertise-peer-urls",
+      peers,
+      "--initial-cluster",
+      `test=${peers}`,
+    ],
     ...(tls === null ? [] : ["--cert-file", tls.cert, "--key-file", tls.key]),
     ...(tls?.clientAuth === true ? ["--client-cert-auth", "--trusted-ca-file", tls.ca] : []),
-  ];
-  const ctlArgs = [
-    `--endpoints=${endpoint}`,
-    ...(tls === null ? [] : [`--cacert=${tls.ca}`, `--cert=${tls.cert}`, `--key=${tls.key}`]),
-  ];
-  let child: ChildProcess | null = null;
-
-  const stop = async (kill: "SIGTERM" | "SIGKILL"): Promise<void> => {
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, "exit");
-    child.kill("SIGCONT");
-    child.kill(kill);
-    await gone;
-  };
-  t.teardown(async () => {
-    await stop("SIGKILL");
-    await rm(dir, { recursive: true, force: true });
-  });
-
-  const etcd: Etcd = {
-    endpoint,
-    async ctl(...args) {
-      const { stdout } = await run(...inNamespace("etcdctl", [...ctlArgs, ...args]), {
-        env: { ...process.env, ETCDCTL_API: "3" },
-      });
-      return stdout.trimEnd();
-    },
-    async put(key, value) {
-      await etcd.ctl("put", "--", key, value);
-    },
-    async get(key) {
-      const text = await etcd.ctl("get", "--print-value-only", key);
-      return text === "" ? null : text;
-    },
-    async keys(prefix) {
-      const text = await etcd.ctl("get", "--prefix", "--keys-only", prefix);
-      return text.split("\n").filter((line) => line !== "");
-    },
-    async del(key) {
-      await etcd.ctl("del", key);
-    },
-    stop: () => stop("SIGTERM"),
-    async start() {
-      child = spawn(...inNamespace("etcd", serverArgs), { stdio: "ignore" });
-      const started = child;
-      for (let tries = 1; ; tries++) {
-        if (started.exitCode !== null) throw new Error(`etcd ended with exit code ${started.exitCode}`);
-        try {
-          await run(...inNamespace("etcdctl", [...ctlArgs, "--command-timeout=2s", "endpoint", "status"]), {
-            env: { ...process.env, ETCDCTL_API: "3" },
-          });
-          return;
-        } catch (error) {
-          if (tries === 20) throw error;
-        }
-      }
-    },
-    signal(name) {
-      child?.kill(name);
-    },
-  };
+  );
+  const ctl = command(
+    ...["etcdctl", "--endpoints", endpoint],
+    ...(tls === null ? [] : ["--cacert", tls.ca, "--cert", tls.cert, "--key", tls.key]),
+  );
+  const etcd = new Etcd(endpoint, server, ctl, onCleanup);
   await etcd.start();
   return etcd;
 }
 
-/** Two ports that nobody uses; inside a namespace of the test's own any will do. */
-async function freePorts(host: string, netns: string | null): Promise<[number, number]> {
-  if (netns !== null) return [2379, 2380];
+/** Two ports that nobody listens on. */
+async function freePorts(address: string): Promise<[number, number]> {
   const servers = [createServer(), createServer()];
-  const ports = await Promise.all(
-    servers.map(async (server) => {
-      server.listen(0, host);
-      await once(server, "listening");
-      const address = server.address();
-      return typeof address === "object" && address !== null ? address.port : 0;
-    }),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  for (const server of servers) {
+    await once(server.listen(0, address), "listening");
+    const bound = server.address();
+    if (typeof bound === "object" && bound !== null) ports.push(bound.port);
+  }
+  for (const server of servers) await once(server.close(), "close");
   return [ports[0] ?? 0, ports[1] ?? 0];
 }
