@@ -52,7 +52,7 @@ export class EtcdClient {
   readonly #tls: grpc.ChannelCredentials;
   #endpointIndex = 0;
   #connection: Connection | null = null;
-  #token: Promise<string> | null = null;
+  #token: Promise<string | null> | null = null;
   #closed = false;
   #answers = false;
   #problem: string | null = null;
@@ -174,7 +174,7 @@ export class EtcdClient {
     return this.#connection;
   }
 
-  /** Runs `task` with the token of a login, twice when the token turns out to be stale. */
+  /** Runs `task` with the token of a login, if there is one; twice when the token turns out to be stale. */
   async #authorized<T>(connection: Connection, task: (metadata: grpc.Metadata) => Promise<T>): Promise<T> {
     const { username, password } = this.#options;
     if (username === null) return task(new grpc.Metadata());
@@ -182,7 +182,8 @@ export class EtcdClient {
       this.#token ??= login(connection, username, password ?? "");
       try {
         const metadata = new grpc.Metadata();
-        metadata.set("token", await this.#token);
+        const token = await this.#token;
+        if (token !== null) metadata.set("token", token);
         return await task(metadata);
       } catch (error) {
         this.#token = null;
@@ -290,12 +291,12 @@ function bidi<M extends Method>(
   return stream;
 }
 
-async function login(connection: Connection, name: string, password: string): Promise<string> {
+async function login(connection: Connection, name: string, password: string): Promise<string | null> {
   try {
     return (await unary(connection, "Auth.Authenticate", { name, password }, new grpc.Metadata())).token;
   } catch (error) {
     // A cluster without authentication needs no token; a password given for it does no harm.
-    if (error instanceof EtcdError && error.details.includes("authentication is not enabled")) return "";
+    if (error instanceof EtcdError && error.details.includes("authentication is not enabled")) return null;
     throw error;
   }
 }
@@ -313,5 +314,6 @@ function isUnreachable(error: unknown): boolean {
 
 function isStaleToken(error: unknown): boolean {
   if (!(error instanceof EtcdError)) return false;
-  return /invalid auth token|revision of auth store is old/.test(error.details);
+  // The last: authentication was enabled after the login.
+  return /invalid auth token|revision of auth store is old|user name is empty/.test(error.details);
 }

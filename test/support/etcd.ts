@@ -39,7 +39,7 @@ export class Etcd {
     const [file, ...args] = this.ctlCommand;
     await until("etcd serves", async () => {
       if (server.exit !== null) throw new Error(server.describe());
-      const { code } = await tryRun(file, [...args, "--command-timeout=1s", "endpoint", "health"]);
+      const { code } = await tryRun(file, [...args, "--command-timeout=1s", "endpoint", "status"]);
       return code === 0 ? true : null;
     });
   }
