@@ -61,7 +61,7 @@ async function demonstrate(settings: Settings, onCleanup: OnCleanup): Promise<re
   const etcdHost = await bed.addHost();
   const etcd = await step(
     "etcd on a host of its own",
-    () => startEtcd({ teardown: onCleanup }, { netns: etcdHost.ns.name, listen: etcdHost.address }),
+    () => startEtcd(onCleanup, { netns: etcdHost.ns.name, address: etcdHost.address }),
     ({ endpoint }) => endpoint,
   );
 

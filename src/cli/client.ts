@@ -21,6 +21,8 @@ export async function ask(
       socketPath,
       method,
       path,
+      // A connection of its own: a kept one may have been closed by the daemon meanwhile.
+      agent: false,
       headers: { "content-length": Buffer.byteLength(payload) },
     });
     sent.on("response", (response) => {

@@ -129,7 +129,7 @@ test("a flag is misspelt", async (t) => {
 test("no lease is claimed in etcd when the host cannot carry packets", async (t) => {
   const bed = await Bed.create(t.teardown, { hosts: 2 });
   const [host, etcdHost] = [bed.host(1), bed.host(2)];
-  const etcd = await startEtcd(t, { netns: etcdHost.ns.name, listen: etcdHost.address });
+  const etcd = await startEtcd(t.teardown, { netns: etcdHost.ns.name, address: etcdHost.address });
   await etcd.put("/coreos.com/network/config", '{"Network":"10.5.0.0/16"}');
   const args = [`--etcd-endpoints=${etcd.endpoint}`];
 

@@ -30,7 +30,7 @@ async function start(t: ExecutionContext, format: "udp" | "vxlan"): Promise<Netw
   const bed = await Bed.create(t.teardown, { hosts: 4 });
   const directory = await temporaryDirectory(t.teardown);
   const etcdHost = bed.host(4);
-  const etcd = await startEtcd(t, { netns: etcdHost.ns.name, listen: etcdHost.address });
+  const etcd = await startEtcd(t.teardown, { netns: etcdHost.ns.name, address: etcdHost.address });
   await etcd.put(`${prefix}/config`, JSON.stringify({ Network: "10.5.0.0/16", Backend: { Type: format } }));
   const launch = (host: Host): Promise<Weftd> =>
     Weftd.launch(host.ns, join(directory, `host${host.index}`), {

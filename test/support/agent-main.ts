@@ -25,7 +25,8 @@ const handlers: Handlers = {
     new Promise((resolve, reject) => {
       const server = createServer((connection) => {
         connection.on("error", () => undefined);
-        connection.end(connection.remoteAddress ?? "nobody");
+        // A socket that listens on :: sees IPv4 addresses in IPv6's clothes.
+        connection.end((connection.remoteAddress ?? "nobody").replace(/^::ffff:/, ""));
       });
       server.once("error", reject);
       server.listen(port, address, () => resolve(null));

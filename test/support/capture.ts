@@ -45,7 +45,22 @@ export class Capture {
   /** Starts to capture what matches `filter` on a device. */
   static async start(ns: Namespace, device: string, filter: string, onCleanup: OnCleanup): Promise<Capture> {
     const path = join(await temporaryDirectory(onCleanup), "capture.pcap");
-    const args = ["-i", device, "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", path, filter];
+    // Without --immediate-mode the last packets before the end stay in the kernel.
+    const args = [
+      "--immediate-mode",
+      "-i",
+      device,
+      "-s",
+      "0",
+      "-B",
+      "65536",
+      "-U",
+      "-Z",
+      "root",
+      "-w",
+      path,
+      filter,
+    ];
     const tcpdump = ns.start("tcpdump", args);
     await tcpdump.line(/listening on/);
     return new Capture(tcpdump, path);

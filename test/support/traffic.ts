@@ -60,20 +60,23 @@ export interface Throughput {
   readonly retransmits: number;
 }
 
-/** TCP from `client` to `server` for `seconds` (or backwards), as iperf3 measures it at the receiver. */
+/** How much: for some seconds, or some megabytes. */
+export type Amount = { readonly seconds: number } | { readonly megabytes: number };
+
+/** TCP from `client` to `server` (or backwards), as iperf3 measures it at the receiver. */
 export async function iperf(
   client: Namespace,
   server: Namespace,
   address: string,
-  options: { readonly seconds?: number; readonly reverse?: boolean; readonly port?: number } = {},
+  options: Amount & { readonly reverse?: boolean },
 ): Promise<Throughput> {
-  const { seconds = 2, reverse = false, port = 5201 } = options;
+  const port = 5201;
   const listener = server.start("iperf3", ["-s", "-1", "-p", `${port}`, "--forceflush"]);
   await listener.line(/Server listening/);
-  const args = ["-c", address, "-p", `${port}`, "-t", `${seconds}`, "-J", "--connect-timeout", "5000"];
-  const { code, stdout } = await client.tryRun("iperf3", reverse ? [...args, "-R"] : args, {
-    timeoutMs: (seconds + 20) * 1000,
-  });
+  const amount = "seconds" in options ? ["-t", `${options.seconds}`] : ["-n", `${options.megabytes}M`];
+  const args = ["-c", address, "-p", `${port}`, ...amount, "-J", "--connect-timeout", "5000"];
+  if (options.reverse === true) args.push("-R");
+  const { code, stdout } = await client.tryRun("iperf3", args, { timeoutMs: 30_000 });
   await listener.stop();
   const report = JSON.parse(stdout === "" ? "{}" : stdout) as {
     error?: string;
