@@ -6,45 +6,24 @@
  * fail; repeating beyond that is the caller's, with `retry` or a loop of its own. A black-holed connection is found
  * by HTTP/2 pings while a stream is open. The log gets one line when etcd stops answering and one when it answers.
  */
-import { readFileSync } from "node:fs";
 import * as grpc from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { ConfigError } from "../config/errors.js";
 import type { EtcdOptions } from "../config/options.js";
 import { Backoff } from "./backoff.js";
-import { type Method, methodDefinition, type Methods } from "./messages.js";
-
-const CONNECT_MS = 2000;
-const CALL_MS = 5000;
-
-const CHANNEL_OPTIONS: grpc.ClientOptions = {
-  // etcd refuses pings more often than every 5 s, and any without an open stream.
-  "grpc.keepalive_time_ms": 6000,
-  "grpc.keepalive_timeout_ms": 3000,
-  "grpc.keepalive_permit_without_calls": 0,
-  // Every connection starts afresh, without the backoff of an abandoned one to the same endpoint.
-  "grpc.use_local_subchannel_pool": 1,
-  "grpc.enable_http_proxy": 0,
-  // A listing of 10 000 leases is larger than gRPC's default of 4 MiB.
-  "grpc.max_receive_message_length": -1,
-};
-
-/** etcd said no or did not answer: worth another try later, as opposed to a WeftError. */
-export class EtcdError extends Error {
-  override readonly name = "EtcdError";
-  constructor(
-    readonly code: grpc.status,
-    readonly details: string,
-    endpoint: string,
-  ) {
-    super(`etcd at ${endpoint}: ${details}`);
-  }
-}
-
-interface Connection {
-  readonly endpoint: string;
-  readonly client: grpc.Client;
-}
+import {
+  asEtcdError,
+  bidi,
+  connect,
+  type Connection,
+  EtcdError,
+  isStaleToken,
+  isUnreachable,
+  login,
+  settled,
+  tlsCredentials,
+  unary,
+} from "./connection.js";
+import type { Method, Methods } from "./messages.js";
 
 export class EtcdClient {
   readonly #options: EtcdOptions;
@@ -108,12 +87,13 @@ export class EtcdClient {
 
   /**
    * Sends `request` on a new stream and yields what comes back. Ends only by an error (an EtcdError, or the signal's
-   * reason) or when the consumer leaves its loop, which cancels the stream.
+   * reason) or when the consumer leaves its loop, which cancels the stream. After `limitMs` it fails; null = never.
    */
   async *stream<M extends Method>(
     method: M,
     request: Methods[M][0],
     signal: AbortSignal,
+    limitMs: number | null,
   ): AsyncGenerator<Methods[M][1], never> {
     const connection = this.#connect();
     let cancel = (): void => undefined;
@@ -122,7 +102,7 @@ export class EtcdClient {
       const stream = await this.#authorized(connection, (metadata) => {
         // A member that lost its leader ends the stream instead of going silent.
         metadata.set("hasleader", "true");
-        return Promise.resolve(bidi(connection, method, metadata));
+        return Promise.resolve(bidi(connection, method, metadata, limitMs));
       });
       cancel = () => stream.cancel();
       signal.addEventListener("abort", cancel, { once: true });
@@ -136,6 +116,7 @@ export class EtcdClient {
     } catch (thrown) {
       signal.throwIfAborted();
       const error = asEtcdError(thrown, connection);
+      if (isStaleToken(error)) this.#token = null;
       this.#leave(connection, error);
       this.#noteFailure(error);
       throw error;
@@ -166,11 +147,7 @@ export class EtcdClient {
   #connect(): Connection {
     const endpoint = this.endpoint;
     if (this.#closed) throw new EtcdError(grpc.status.CANCELLED, "the client is closed", endpoint);
-    if (this.#connection === null) {
-      const { host, protocol } = new URL(endpoint);
-      const credentials = protocol === "https:" ? this.#tls : grpc.credentials.createInsecure();
-      this.#connection = { endpoint, client: new grpc.Client(host, credentials, CHANNEL_OPTIONS) };
-    }
+    this.#connection ??= connect(endpoint, this.#tls);
     return this.#connection;
   }
 
@@ -229,91 +206,4 @@ export async function retry<T>(task: () => Promise<T>, signal: AbortSignal): Pro
     }
     await backoff.wait(signal);
   }
-}
-
-function tlsCredentials({ caFile, keyFile, certFile }: EtcdOptions): grpc.ChannelCredentials {
-  const read = (file: string | null): Buffer | null => (file === null ? null : readFileSync(file));
-  try {
-    return grpc.credentials.createSsl(read(caFile), read(keyFile), read(certFile));
-  } catch (error) {
-    throw new ConfigError(`etcd's TLS files cannot be used: ${(error as Error).message}`);
-  }
-}
-
-/** Waits until the connection stands or is refused (which the next call on it reports, with the cause). */
-async function settled({ client, endpoint }: Connection): Promise<void> {
-  const channel = client.getChannel();
-  const deadline = Date.now() + CONNECT_MS;
-  for (;;) {
-    const state = channel.getConnectivityState(true);
-    if (state !== grpc.connectivityState.IDLE && state !== grpc.connectivityState.CONNECTING) return;
-    await new Promise<void>((resolve, reject) => {
-      channel.watchConnectivityState(state, deadline, (error) => {
-        if (error === undefined) resolve();
-        else reject(new EtcdError(grpc.status.UNAVAILABLE, "no connection within 2 s", endpoint));
-      });
-    });
-  }
-}
-
-function unary<M extends Method>(
-  connection: Connection,
-  method: M,
-  request: Methods[M][0],
-  metadata: grpc.Metadata,
-): Promise<Methods[M][1]> {
-  const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-  return new Promise((resolve, reject) => {
-    connection.client.makeUnaryRequest<Methods[M][0], Methods[M][1]>(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      request,
-      metadata,
-      { deadline: Date.now() + CALL_MS },
-      (error, response) => {
-        if (error !== null) reject(asEtcdError(error, connection));
-        else resolve(response as Methods[M][1]);
-      },
-    );
-  });
-}
-
-function bidi<M extends Method>(
-  { client }: Connection,
-  method: M,
-  metadata: grpc.Metadata,
-): grpc.ClientDuplexStream<Methods[M][0], Methods[M][1]> {
-  const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-  const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
-  // Cancelling is reported as an error, possibly when nobody reads any more.
-  stream.on("error", () => undefined);
-  return stream;
-}
-
-async function login(connection: Connection, name: string, password: string): Promise<string | null> {
-  try {
-    return (await unary(connection, "Auth.Authenticate", { name, password }, new grpc.Metadata())).token;
-  } catch (error) {
-    // A cluster without authentication needs no token; a password given for it does no harm.
-    if (error instanceof EtcdError && error.details.includes("authentication is not enabled")) return null;
-    throw error;
-  }
-}
-
-function asEtcdError(error: unknown, { endpoint }: Connection): EtcdError {
-  if (error instanceof EtcdError) return error;
-  const { code, details, message } = error as grpc.ServiceError;
-  return new EtcdError(code, details || message, endpoint);
-}
-
-function isUnreachable(error: unknown): boolean {
-  if (!(error instanceof EtcdError)) return false;
-  return error.code === grpc.status.UNAVAILABLE || error.code === grpc.status.DEADLINE_EXCEEDED;
-}
-
-function isStaleToken(error: unknown): boolean {
-  if (!(error instanceof EtcdError)) return false;
-  // The last: authentication was enabled after the login.
-  return /invalid auth token|revision of auth store is old|user name is empty/.test(error.details);
 }

@@ -9,7 +9,8 @@
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { Backoff, pause } from "./backoff.js";
-import { type EtcdClient, EtcdError, retry } from "./client.js";
+import { type EtcdClient, retry } from "./client.js";
+import { CALL_MS, EtcdError } from "./connection.js";
 import { type Compare, type KeyRange, singleKey } from "./messages.js";
 import { type Entry, type RangeWatch, toEntry } from "./range-watch.js";
 
@@ -62,7 +63,7 @@ export class OwnLease {
    */
   async claim({ key, value, guard }: Claim): Promise<boolean> {
     const held = this.#watch.entries.get(key);
-    const lease = held?.lease ?? this.#leaseId ?? (await this.#grant());
+    const lease = held?.lease ?? (await this.#leaseForNewKey());
     if (held?.value.equals(value) === true) {
       this.#leaseId = lease;
       return true;
@@ -106,7 +107,9 @@ export class OwnLease {
     await this.#client.call("Lease.LeaseRevoke", { ID: this.#leaseId }).catch(() => undefined);
   }
 
-  async #grant(): Promise<string> {
+  /** The lease at hand, else a new one: what weft creates always has an end. */
+  async #leaseForNewKey(): Promise<string> {
+    if (this.#leaseId !== null && this.#leaseId !== NO_LEASE) return this.#leaseId;
     const { ID, TTL } = await this.#client.call("Lease.LeaseGrant", { TTL: String(TTL_SECONDS) });
     this.#noteRenewal(Number(TTL));
     this.#leaseId = ID;
@@ -130,7 +133,7 @@ export class OwnLease {
   async #renewOnce(signal: AbortSignal): Promise<void> {
     const ID = this.#leaseId;
     if (ID === null || ID === NO_LEASE) return;
-    for await (const { TTL } of this.#client.stream("Lease.LeaseKeepAlive", { ID }, signal)) {
+    for await (const { TTL } of this.#client.stream("Lease.LeaseKeepAlive", { ID }, signal, CALL_MS)) {
       if (Number(TTL) > 0) this.#noteRenewal(Number(TTL));
       // The key went with the lease, which the watch tells: the guard puts it back on a new one.
       else if (this.#leaseId === ID) this.#leaseId = null;

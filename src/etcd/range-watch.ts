@@ -9,7 +9,8 @@
 import { EventEmitter, once } from "node:events";
 import type { Logger } from "pino";
 import { Backoff } from "./backoff.js";
-import { type EtcdClient, EtcdError } from "./client.js";
+import type { EtcdClient } from "./client.js";
+import { EtcdError } from "./connection.js";
 import type { KeyRange, KeyValue, ResponseHeader, WatchResponse } from "./messages.js";
 
 export interface Entry {
@@ -110,7 +111,7 @@ export class RangeWatch extends EventEmitter<{ change: [] }> {
   async #follow(backoff: Backoff, signal: AbortSignal): Promise<void> {
     const create_request = { ...this.#range, start_revision: String(this.revision + 1), fragment: true };
     let events: WatchResponse["events"] = [];
-    for await (const response of this.#client.stream("Watch.Watch", { create_request }, signal)) {
+    for await (const response of this.#client.stream("Watch.Watch", { create_request }, signal, null)) {
       const reason = this.#reasonToList(response);
       if (reason !== null) {
         this.#log.warn({ revision: this.revision, reason }, "the watch cannot be resumed, listing anew");

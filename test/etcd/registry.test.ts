@@ -180,6 +180,9 @@ test("a reservation stays a reservation", async (t) => {
   t.is(await etcdLease(etcd, key), "0".repeat(16));
   t.is(await etcd.ctl("lease", "list"), "found 0 leases");
   t.is(node.registry.status().leaseTtlSeconds, null);
+  await etcd.del(key);
+  await until("the key is back", () => etcd.get(key));
+  t.not(await etcdLease(etcd, key), "0".repeat(16), "what weft creates itself has an end");
 });
 
 test("a dual-stack node takes one subnet of each family under one key", async (t) => {
