@@ -72,9 +72,10 @@ const settings: readonly Setting[] = (["static", "learning"] as const).flatMap((
   { variant, underlay: "ipv6", offloads: false },
 ]);
 
+// One after another: each moves more data than a small machine carries for all at once.
 for (const setting of settings) {
   const { variant, underlay, offloads } = setting;
-  test(`kernel VTEP, ${variant}, over ${underlay}, offloads ${offloads ? "on" : "off"}`, async (t) => {
+  test.serial(`kernel VTEP, ${variant}, over ${underlay}, offloads ${offloads ? "on" : "off"}`, async (t) => {
     t.timeout(120_000);
     const { bed, weft, kernel, mac } = await start(t.teardown, setting);
     const capture = await captureWire(bed, t.teardown);
@@ -115,7 +116,7 @@ for (const setting of settings) {
   });
 }
 
-test("a run of UDP segments from a kernel peer arrives as the datagrams it is made of", async (t) => {
+test.serial("a run of UDP segments from a kernel peer arrives as the datagrams it is made of", async (t) => {
   const { weft, kernel } = await start(t.teardown, { variant: "static", underlay: "ipv4", offloads: true });
   const receiver = await Agent.start(weft.pod.ns);
   await receiver.do("stream-receive", { address: "0.0.0.0", port: 9000 });

@@ -41,10 +41,11 @@ const cases = [
   { format: "vxlan", ipv6: true, underlay: "ipv6" },
 ] as const;
 
+// One after another: each moves more data than a small machine carries for all at once.
 for (const { format, ipv6, underlay } of cases) {
   const inner = ipv6 ? "IPv4 and IPv6" : "IPv4";
 
-  test(`${inner} in ${format} over ${underlay}, every datagram on the wire valid`, async (t) => {
+  test.serial(`${inner} in ${format} over ${underlay}, every datagram on the wire valid`, async (t) => {
     t.timeout(120_000);
     const bed = await Bed.create(t.teardown, { hosts: 2, underlay });
     const { nodes } = await startOverlay(bed, t.teardown, { format, ipv6 });
@@ -78,7 +79,7 @@ for (const { format, ipv6, underlay } of cases) {
     await mustBalance(a.weftd, b.weftd);
   });
 
-  test(`${inner} in ${format} over ${underlay}, with offloads between the hosts`, async (t) => {
+  test.serial(`${inner} in ${format} over ${underlay}, with offloads between the hosts`, async (t) => {
     t.timeout(120_000);
     const bed = await Bed.create(t.teardown, { hosts: 2, underlay, offloads: true });
     const { nodes } = await startOverlay(bed, t.teardown, { format, ipv6 });
@@ -93,7 +94,7 @@ for (const { format, ipv6, underlay } of cases) {
   });
 }
 
-test("traceroute shows weft as a hop between the hosts", async (t) => {
+test.serial("traceroute shows weft as a hop between the hosts", async (t) => {
   const bed = await Bed.create(t.teardown, { hosts: 2 });
   const { nodes } = await startOverlay(bed, t.teardown, { format: "vxlan", ipv6: true });
   const [a, b] = nodes as [Node, Node];

@@ -18,7 +18,8 @@ export interface PingResult {
 
 export async function ping(ns: Namespace, address: string, options: PingOptions = {}): Promise<PingResult> {
   const { count = 2, size, source } = options;
-  const args = ["-n", "-c", `${count}`, "-i", "0.1", "-W", "2"];
+  // Ping waits one interval for the last answer: enough for a machine that is busy with other tests.
+  const args = ["-n", "-c", `${count}`, "-i", "0.3", "-W", "2"];
   if (size !== undefined) args.push("-s", `${size}`, "-M", "do");
   if (source !== undefined) args.push("-I", source);
   const { stdout, stderr } = await ns.tryRun("ping", [...args, address]);
