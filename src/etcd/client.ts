@@ -60,7 +60,7 @@ export class EtcdClient {
     return this.#problem;
   }
 
-  /** `performance.now()` up to which etcd was there: the last answer or the end of a connection; null before the first. */
+  /** `performance.now()` of the last answer or of the end of a connection; null before the first. */
   get lastContact(): number | null {
     return this.#lastContact;
   }

@@ -126,10 +126,14 @@ export async function login(connection: Connection, name: string, password: stri
   }
 }
 
+/** gRPC's errors as EtcdErrors; anything else is a bug and is thrown on. */
 export function asEtcdError(error: unknown, { endpoint }: Connection): EtcdError {
   if (error instanceof EtcdError) return error;
-  const { code, details, message } = error as grpc.ServiceError;
-  return new EtcdError(code, details || message, endpoint);
+  const { code, details } = error as Partial<grpc.ServiceError>;
+  if (code === undefined || details === undefined) throw error;
+  // Of gRPC's "No connection established. Last error: Error: <cause>. Resolution note: " only the cause.
+  const cause = /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1];
+  return new EtcdError(code, cause ?? details, endpoint);
 }
 
 /** True for errors that speak against the connection. */
