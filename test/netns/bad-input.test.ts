@@ -133,11 +133,12 @@ test("no lease is claimed in etcd when the host cannot carry packets", async (t)
   await etcd.put("/coreos.com/network/config", '{"Network":"10.5.0.0/16"}');
   const args = [`--etcd-endpoints=${etcd.endpoint}`];
 
+  await host.ns.ip("link add weft0 type bridge");
+  await mustGiveUp(t, host, { args }, { code: 1, says: /weft0/ });
+  await host.ns.ip("link del weft0");
   const other = await Agent.start(host.ns);
   await other.do("udp-open", { address: "0.0.0.0", port: ports.udp });
   await mustGiveUp(t, host, { args }, { code: 1, says: /port 8285.*in use/ });
-  await host.ns.ip("link add weft0 type bridge");
-  await mustGiveUp(t, host, { args }, { code: 1, says: /weft0/ });
   t.deepEqual(await etcd.keys("/coreos.com/network/subnets/"), []);
 });
 
