@@ -13,6 +13,9 @@ import { setTimeout as delay } from "node:timers/promises";
 /** Registers something to undo; undone in reverse order. AVA's `t.teardown` fits, as does a plain stack. */
 export type OnCleanup = (cleanup: () => Promise<void> | void) => void;
 
+const exitCleanups = new Set<() => void>();
+let exitHooked = false;
+
 /**
  * Runs `cleanup` when this process ends by itself or by a signal, where no asynchronous cleanup can run any more.
  * Returns what takes it back, for the usual case that the asynchronous cleanup did its work.
@@ -30,8 +33,6 @@ export function atExit(cleanup: () => void): () => void {
   exitCleanups.add(cleanup);
   return () => exitCleanups.delete(cleanup);
 }
-const exitCleanups = new Set<() => void>();
-let exitHooked = false;
 
 /** A directory of its own under the system's temporary one, removed at cleanup. */
 export async function temporaryDirectory(onCleanup: OnCleanup): Promise<string> {
@@ -131,12 +132,14 @@ export class Program {
   ) {
     const [file, ...args] = command;
     this.#child = spawn(file, args, { env });
+    const cancel = atExit(() => this.#child.kill("SIGKILL"));
     createInterface(this.#child.stdout).on("line", (line) => this.stdout.push(line));
     createInterface(this.#child.stderr).on("line", (line) => this.stderr.push(line));
     this.#child.stdin.on("error", () => undefined);
     this.exited = new Promise((resolve) => {
       const end = (code: number | null, signal: NodeJS.Signals | null): void => {
         this.#exit ??= { code, signal };
+        cancel();
         resolve(this.#exit);
       };
       this.#child.on("close", end);
