@@ -22,6 +22,15 @@ static enum drop find_next_hop(const struct forward *f, const struct ip_info *ip
     return DROP_NONE;
 }
 
+/*
+ * The kernel keeps to the TUN's MTU, which leaves room for the encapsulation. Someone may have raised it: nothing
+ * larger than the tables say goes out all the same.
+ */
+static enum drop check_size(const struct forward *f, size_t len)
+{
+    return len > f->tables->self.mtu ? DROP_too_big : DROP_NONE;
+}
+
 static size_t encapsulation_size(const struct forward *f)
 {
     return f->format == FORMAT_VXLAN ? VXLAN_OVERHEAD : 0;
@@ -39,6 +48,9 @@ static void write_encapsulation(const struct forward *f, uint32_t peer, int fami
 static enum drop send_single(struct forward *f, uint32_t peer, struct packet *p,
                              const struct ip_info *ip)
 {
+    enum drop reason = check_size(f, ip->len);
+    if (reason != DROP_NONE)
+        return reason;
     if (p->partial) {
         if (p->csum_start != ip->upper || p->csum_offset + 2u > ip->len - ip->upper)
             return DROP_bad_offload;
@@ -58,6 +70,8 @@ static enum drop send_segments(struct forward *f, uint32_t peer, struct packet *
 {
     struct gso_segments gso;
     enum drop reason = gso_begin(&gso, p, ip);
+    if (reason == DROP_NONE)
+        reason = check_size(f, gso.header_len + p->mss);
     if (reason != DROP_NONE)
         return reason;
     ip_decrement_ttl(p->data, ip->family);
@@ -79,7 +93,7 @@ static void answer_with_icmp(struct forward *f, enum drop reason, const struct p
 {
     if (f->tables == NULL || !icmp_answers(reason))
         return;
-    size_t len = icmp_error(f->reply, reason, 0, &f->tables->self, p->data, ip);
+    size_t len = icmp_error(f->reply, reason, &f->tables->self, p->data, ip);
     if (len == 0)
         return;
     if (!icmp_allowed(&f->icmp, ip->family, ip->src, f->now_ms)) {

@@ -113,14 +113,14 @@ static size_t error6(uint8_t *out, const struct icmp_kind *kind, uint32_t word,
     return IPV6_HEADER + payload;
 }
 
-size_t icmp_error(uint8_t *out, enum drop reason, uint32_t mtu, const struct self_row *self,
-                  const uint8_t *data, const struct ip_info *ip)
+size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self, const uint8_t *data,
+                  const struct ip_info *ip)
 {
     static const uint8_t absent[16];
     const uint8_t *source = ip->family == 4 ? self->address4 : self->address6;
     if (!icmp_answers(reason) || ip->later_fragment || is_icmp_error(data, ip) ||
         memcmp(source, absent, ip_address_size(ip->family)) == 0)
         return 0;
-    uint32_t word = reason == DROP_too_big ? mtu : 0; /* RFC 1191 4: the low 16 bits of the word */
+    uint32_t word = reason == DROP_too_big ? self->mtu : 0; /* RFC 1191 4, RFC 4443 3.2 */
     return (ip->family == 4 ? error4 : error6)(out, &kinds[reason], word, self, data, ip);
 }

@@ -41,11 +41,11 @@ bool icmp_answers(enum drop reason);
 
 /*
  * Writes the error for `reason` about the packet that `ip` describes, as it came in, to `out` (ICMP_ERROR_MAX bytes).
- * mtu: what to report for DROP_too_big, in bytes. Returns its length, or 0 when no error may be sent: about ICMP errors,
+ * Returns its length, or 0 when no error may be sent: about ICMP errors,
  * fragments but the first, and when this host has no address of the family (RFC 1122 3.2.2, RFC 1812 4.3.2.7,
  * RFC 4443 2.4(e)). Multicast and unspecified addresses never get here: ip_check_addresses stops them.
  */
-size_t icmp_error(uint8_t *out, enum drop reason, uint32_t mtu, const struct self_row *self,
+size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self,
                   const uint8_t *data, const struct ip_info *ip);
 
 #endif

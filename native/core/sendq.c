@@ -44,6 +44,8 @@ void sendq_append(struct sendq *q, uint32_t peer, uint8_t tos, uint16_t packets,
         q->scratch_used += header_len;
     run->closed = size < run->size;
     run->datagrams++;
+    if (packets == 0 && run->packets == 0)
+        run->continued++;
     run->packets = (uint16_t)(run->packets + packets);
     run->bytes += (uint32_t)size;
 }

@@ -29,7 +29,8 @@ struct run {
     uint8_t tos;   /* of the outer header: DSCP and ECN */
     bool closed;   /* by a short datagram */
     uint16_t datagrams;
-    uint16_t packets; /* that began in this run: what a failure to send is counted as */
+    uint16_t packets;   /* that began in this run: what a failure to send is counted as */
+    uint16_t continued; /* datagrams of a packet that began in an earlier run, and answers of our own */
     uint32_t size;    /* of each datagram but the last */
     uint32_t bytes;
     uint16_t first_piece;

@@ -1,0 +1,421 @@
+/*
+ * The dataplane's side of the boundary: JavaScript values → io/engine.h and back.
+ *
+ * A handle owns one engine and, when someone listens, one thread-safe function, which a worker's notify wakes; the
+ * event loop then takes the events from the workers' rings. All functions run on the event loop's thread.
+ */
+#define _GNU_SOURCE /* strerrorname_np */
+#include "binding.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../io/engine.h"
+
+enum { ARGUMENTS_MAX = 5, PEER_NUMBERS = 6 };
+
+struct handle {
+    struct engine *engine; /* null once stopped */
+    napi_threadsafe_function events;
+};
+
+/* --- arguments and results ------------------------------------------------------------------------------------ */
+
+static bool get_arguments(napi_env env, napi_callback_info info, napi_value *values, size_t wanted)
+{
+    size_t n = wanted;
+    if (napi_get_cb_info(env, info, &n, values, NULL, NULL) != napi_ok || n < wanted) {
+        napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments");
+        return false;
+    }
+    return true;
+}
+
+/* The handle of a first argument; null, with an exception pending, when it is none or has been stopped. */
+static struct handle *get_handle(napi_env env, napi_value value)
+{
+    struct handle *handle = NULL;
+    napi_valuetype type;
+    if (napi_typeof(env, value, &type) != napi_ok || type != napi_external ||
+        napi_get_value_external(env, value, (void **)&handle) != napi_ok) {
+        napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expected an engine");
+        return NULL;
+    }
+    if (handle->engine == NULL) {
+        napi_throw_error(env, "ERR_STOPPED", "the engine has been stopped");
+        return NULL;
+    }
+    return handle;
+}
+
+static napi_value get_property(napi_env env, napi_value object, const char *name)
+{
+    napi_value value = NULL;
+    return napi_get_named_property(env, object, name, &value) == napi_ok ? value : NULL;
+}
+
+static bool get_bool(napi_env env, napi_value object, const char *name)
+{
+    bool value = false;
+    napi_get_value_bool(env, get_property(env, object, name), &value);
+    return value;
+}
+
+static size_t get_string(napi_env env, napi_value value, char *out, size_t size)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    napi_get_value_string_utf8(env, value, out, size, &len);
+    return len;
+}
+
+static bool list_has(napi_env env, napi_value list, const char *wanted)
+{
+    uint32_t n = 0;
+    napi_get_array_length(env, list, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        napi_value item;
+        char text[8];
+        if (napi_get_element(env, list, i, &item) == napi_ok &&
+            get_string(env, item, text, sizeof text) > 0 && strcmp(text, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void set_string(napi_env env, napi_value object, const char *name, const char *text)
+{
+    napi_value value;
+    if (text == NULL)
+        napi_get_null(env, &value);
+    else
+        napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+    napi_set_named_property(env, object, name, value);
+}
+
+static void set_number(napi_env env, napi_value object, const char *name, uint32_t number)
+{
+    napi_value value;
+    napi_create_uint32(env, number, &value);
+    napi_set_named_property(env, object, name, value);
+}
+
+static napi_value undefined(napi_env env)
+{
+    napi_value value = NULL;
+    napi_get_undefined(env, &value);
+    return value;
+}
+
+/* --- down ----------------------------------------------------------------------------------------------------- */
+
+static void stop(struct handle *handle)
+{
+    engine_free(handle->engine);
+    handle->engine = NULL;
+    if (handle->events != NULL)
+        napi_release_threadsafe_function(handle->events, napi_tsfn_abort);
+    handle->events = NULL;
+}
+
+static void finalize_handle(napi_env env, void *data, void *hint)
+{
+    (void)env;
+    (void)hint;
+    stop(data);
+    free(data);
+}
+
+static napi_value offloads_in_use(napi_env env, const struct engine *engine)
+{
+    bool gso = engine->underlays[0].gso || engine->underlays[1].gso;
+    const char *names[] = {engine->tun.tso ? "tso" : NULL, engine->tun.uso ? "uso" : NULL,
+                           gso ? "gso" : NULL, engine->gro ? "gro" : NULL};
+    napi_value list, text;
+    uint32_t n = 0;
+    napi_create_array(env, &list);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (names[i] == NULL)
+            continue;
+        napi_create_string_utf8(env, names[i], NAPI_AUTO_LENGTH, &text);
+        napi_set_element(env, list, n++, text);
+    }
+    return list;
+}
+
+static napi_value dataplane_open(napi_env env, napi_callback_info info)
+{
+    napi_value object, result, external;
+    if (!get_arguments(env, info, &object, 1))
+        return NULL;
+    char tun[IFNAMSIZ], format[8];
+    uint32_t port = 0;
+    napi_value offloads = get_property(env, object, "offloads");
+    get_string(env, get_property(env, object, "tun"), tun, sizeof tun);
+    get_string(env, get_property(env, object, "format"), format, sizeof format);
+    napi_get_value_uint32(env, get_property(env, object, "port"), &port);
+    struct engine_options options = {
+        .tun = tun,
+        .format = strcmp(format, "vxlan") == 0 ? FORMAT_VXLAN : FORMAT_UDP,
+        .port = (uint16_t)port,
+        .underlay4 = get_bool(env, object, "underlay4"),
+        .underlay6 = get_bool(env, object, "underlay6"),
+        .tso = list_has(env, offloads, "tso"),
+        .uso = list_has(env, offloads, "uso"),
+        .gso = list_has(env, offloads, "gso"),
+        .gro = list_has(env, offloads, "gro"),
+    };
+    struct failure failure;
+    struct handle *handle = calloc(1, sizeof *handle);
+    if (handle == NULL)
+        return binding_throw_errno(env, ENOMEM, "calloc");
+    handle->engine = engine_open(&options, &failure);
+    if (handle->engine == NULL) {
+        free(handle);
+        return binding_throw_errno(env, failure.error, failure.call);
+    }
+    BINDING_TRY(env, napi_create_external(env, handle, finalize_handle, NULL, &external));
+    BINDING_TRY(env, napi_create_object(env, &result));
+    BINDING_TRY(env, napi_set_named_property(env, result, "engine", external));
+    set_string(env, result, "tun", handle->engine->tun.name);
+    set_number(env, result, "ifindex", (uint32_t)handle->engine->tun.ifindex);
+    set_number(env, result, "workers", handle->engine->worker_count);
+    napi_set_named_property(env, result, "offloads", offloads_in_use(env, handle->engine));
+    return result;
+}
+
+static napi_value dataplane_start(napi_env env, napi_callback_info info)
+{
+    napi_value argument;
+    struct handle *handle;
+    if (!get_arguments(env, info, &argument, 1) || (handle = get_handle(env, argument)) == NULL)
+        return NULL;
+    int error = engine_start(handle->engine);
+    return error == 0 ? undefined(env) : binding_throw_errno(env, error, "pthread_create");
+}
+
+static napi_value dataplane_replace_tables(napi_env env, napi_callback_info info)
+{
+    napi_value values[ARGUMENTS_MAX];
+    struct handle *handle;
+    uint32_t generation = 0;
+    const uint8_t *bytes[3];
+    size_t lengths[3];
+    if (!get_arguments(env, info, values, 5) || (handle = get_handle(env, values[0])) == NULL)
+        return NULL;
+    napi_get_value_uint32(env, values[1], &generation);
+    for (size_t i = 0; i < 3; i++)
+        if (!binding_get_bytes(env, values[2 + i], &bytes[i], &lengths[i]))
+            return NULL;
+    int error = engine_replace_tables(handle->engine, generation, bytes[0], lengths[0], bytes[1],
+                                      lengths[1], bytes[2], lengths[2]);
+    return error == 0 ? undefined(env) : binding_throw_errno(env, error, "replaceTables");
+}
+
+static napi_value dataplane_stop(napi_env env, napi_callback_info info)
+{
+    napi_value argument;
+    void *data = NULL;
+    if (!get_arguments(env, info, &argument, 1))
+        return NULL;
+    BINDING_TRY(env, napi_get_value_external(env, argument, &data));
+    stop(data);
+    return undefined(env);
+}
+
+/* --- up ------------------------------------------------------------------------------------------------------- */
+
+/* The places of a BigUint64Array with at least `wanted` of them; null, with an exception pending, for other values. */
+static uint64_t *get_places(napi_env env, napi_value value, size_t wanted)
+{
+    napi_typedarray_type type = napi_int8_array;
+    size_t n = 0;
+    void *data = NULL;
+    bool typed = false;
+    if (napi_is_typedarray(env, value, &typed) != napi_ok || !typed ||
+        napi_get_typedarray_info(env, value, &type, &n, &data, NULL, NULL) != napi_ok ||
+        type != napi_biguint64_array || n < wanted) {
+        napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE",
+                              "expected a BigUint64Array that is long enough");
+        return NULL;
+    }
+    return data;
+}
+
+static napi_value dataplane_read_counters(napi_env env, napi_callback_info info)
+{
+    napi_value values[2];
+    struct handle *handle;
+    size_t n;
+    const struct counter_info *table = counters_table(&n);
+    if (!get_arguments(env, info, values, 2) || (handle = get_handle(env, values[0])) == NULL)
+        return NULL;
+    uint64_t *into = get_places(env, values[1], n);
+    if (into == NULL)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        into[i] = engine_counter(handle->engine, table[i].offset);
+    return undefined(env);
+}
+
+static uint64_t relaxed(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void read_peer(const struct peer *peer, unsigned workers, uint64_t into[PEER_NUMBERS])
+{
+    memset(into, 0, PEER_NUMBERS * sizeof *into);
+    for (unsigned i = 0; i < workers; i++) {
+        const struct peer_stats *stats = &peer->stats[i];
+        uint64_t received = relaxed(&stats->last_received_ms);
+        into[0] += relaxed(&stats->tx_packets);
+        into[1] += relaxed(&stats->tx_bytes);
+        into[2] += relaxed(&stats->rx_packets);
+        into[3] += relaxed(&stats->rx_bytes);
+        into[4] += relaxed(&stats->errors);
+        into[5] = received > into[5] ? received : into[5];
+    }
+}
+
+static napi_value dataplane_read_peer_counters(napi_env env, napi_callback_info info)
+{
+    napi_value values[2];
+    struct handle *handle;
+    if (!get_arguments(env, info, values, 2) || (handle = get_handle(env, values[0])) == NULL)
+        return NULL;
+    const struct tables *tables = engine_tables(handle->engine);
+    uint32_t peers = tables == NULL ? 0 : tables->peer_count;
+    uint64_t *into = get_places(env, values[1], (size_t)peers * PEER_NUMBERS);
+    if (into == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < peers; i++)
+        read_peer(&tables->peers[i], handle->engine->worker_count, into + i * PEER_NUMBERS);
+    return undefined(env);
+}
+
+static const char *event_kind(enum event_kind kind)
+{
+    switch (kind) {
+    case EVENT_WORKER_FAILED:
+        return "worker-failed";
+    case EVENT_TUN_GONE:
+        return "tun-gone";
+    case EVENT_OFFLOAD_OFF:
+        return "offload-off";
+    default:
+        return "peer-error";
+    }
+}
+
+static napi_value event_object(napi_env env, const struct event *event)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    char address[INET6_ADDRSTRLEN];
+    napi_value object;
+    napi_create_object(env, &object);
+    set_string(env, object, "kind", event_kind(event->kind));
+    set_string(env, object, "code", strerrorname_np(event->error));
+    if (event->kind != EVENT_PEER_ERROR)
+        set_string(env, object, "address", NULL);
+    else if (memcmp(event->address, mapped, sizeof mapped) == 0)
+        set_string(env, object, "address",
+                   inet_ntop(AF_INET, event->address + 12, address, sizeof address));
+    else
+        set_string(env, object, "address",
+                   inet_ntop(AF_INET6, event->address, address, sizeof address));
+    set_string(env, object, "detail", event->detail);
+    return object;
+}
+
+/* On the event loop: hands over whatever the rings hold. Several wake-ups may find it all taken by the first. */
+static void deliver_events(napi_env env, napi_value receiver, void *context, void *data)
+{
+    struct handle *handle = context;
+    struct event event;
+    napi_value list;
+    uint32_t n = 0;
+    (void)data;
+    if (env == NULL || handle->engine == NULL || napi_create_array(env, &list) != napi_ok)
+        return;
+    while (engine_take_event(handle->engine, &event))
+        napi_set_element(env, list, n++, event_object(env, &event));
+    if (n > 0)
+        napi_call_function(env, undefined(env), receiver, 1, &list, NULL);
+}
+
+/* On a worker's thread. A full queue means that a wake-up is under way already. */
+static void notify(void *context)
+{
+    struct handle *handle = context;
+    napi_call_threadsafe_function(handle->events, NULL, napi_tsfn_nonblocking);
+}
+
+static napi_value dataplane_on_events(napi_env env, napi_callback_info info)
+{
+    napi_value values[2], name;
+    struct handle *handle;
+    if (!get_arguments(env, info, values, 2) || (handle = get_handle(env, values[0])) == NULL)
+        return NULL;
+    if (handle->events != NULL) {
+        napi_throw_error(env, "ERR_INVALID_STATE", "the engine has a receiver of events already");
+        return NULL;
+    }
+    BINDING_TRY(env, napi_create_string_utf8(env, "weft events", NAPI_AUTO_LENGTH, &name));
+    BINDING_TRY(env, napi_create_threadsafe_function(env, values[1], NULL, name, 1, 1, NULL, NULL,
+                                                     handle, deliver_events, &handle->events));
+    /* Listening alone does not keep the process alive. */
+    BINDING_TRY(env, napi_unref_threadsafe_function(env, handle->events));
+    engine_on_events(handle->engine, notify, handle);
+    return undefined(env);
+}
+
+/* --- the table of counters ------------------------------------------------------------------------------------ */
+
+static napi_value dataplane_capabilities(napi_env env, napi_callback_info info)
+{
+    size_t n;
+    const struct counter_info *table = counters_table(&n);
+    napi_value result, counters, sizes;
+    (void)info;
+    BINDING_TRY(env, napi_create_object(env, &result));
+    BINDING_TRY(env, napi_create_array_with_length(env, n, &counters));
+    for (uint32_t i = 0; i < n; i++) {
+        napi_value row;
+        BINDING_TRY(env, napi_create_object(env, &row));
+        set_string(env, row, "name", table[i].name);
+        set_string(env, row, "direction", table[i].direction == DIRECTION_TX ? "tx" : "rx");
+        set_string(env, row, "kind", table[i].kind);
+        set_string(env, row, "description", table[i].sentence);
+        napi_set_element(env, counters, i, row);
+    }
+    BINDING_TRY(env, napi_set_named_property(env, result, "counters", counters));
+    BINDING_TRY(env, napi_create_object(env, &sizes));
+    set_number(env, sizes, "self", sizeof(struct self_row));
+    set_number(env, sizes, "peer", sizeof(struct peer_row));
+    set_number(env, sizes, "route", sizeof(struct route_row));
+    BINDING_TRY(env, napi_set_named_property(env, result, "rowSizes", sizes));
+    return result;
+}
+
+napi_status binding_register_dataplane(napi_env env, napi_value exports)
+{
+#define METHOD(name, function)                                                                     \
+    {                                                                                              \
+        name, NULL, function, NULL, NULL, NULL, napi_enumerable, NULL                              \
+    }
+    const napi_property_descriptor methods[] = {
+        METHOD("open", dataplane_open),
+        METHOD("start", dataplane_start),
+        METHOD("replaceTables", dataplane_replace_tables),
+        METHOD("stop", dataplane_stop),
+        METHOD("readCounters", dataplane_read_counters),
+        METHOD("readPeerCounters", dataplane_read_peer_counters),
+        METHOD("onEvents", dataplane_on_events),
+        METHOD("capabilities", dataplane_capabilities),
+    };
+#undef METHOD
+    return napi_define_properties(env, exports, sizeof methods / sizeof *methods, methods);
+}

@@ -1,0 +1,116 @@
+/* The life of a dataplane, as the control thread sees it. */
+#include "engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "worker.h"
+
+static int open_underlays(struct engine *e, const struct engine_options *o, struct failure *failure)
+{
+    if (o->underlay4 &&
+        underlay_open(&e->underlays[0], AF_INET, o->port, o->gso, o->gro, failure) < 0)
+        return -1;
+    if (o->underlay6 &&
+        underlay_open(&e->underlays[1], AF_INET6, o->port, o->gso, o->gro, failure) < 0)
+        return -1;
+    return 0;
+}
+
+struct engine *engine_open(const struct engine_options *o, struct failure *failure)
+{
+    struct engine *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
+    if (e == NULL) {
+        *failure = (struct failure){.error = ENOMEM, .call = "aligned_alloc"};
+        return NULL;
+    }
+    *e = (struct engine){.format = o->format,
+                         .tun = {.fd = -1},
+                         .underlays = {{.fd = -1}, {.fd = -1}},
+                         .gro = o->gro,
+                         /* One thread drains both directions: for round trips that beats two on few cores. */
+                         .worker_count = 1};
+    e->rcu.workers = e->worker_count;
+    /* Sockets first: a port in use must not make a device appear and vanish. */
+    if (open_underlays(e, o, failure) < 0 ||
+        tun_open(&e->tun, o->tun, o->tso, o->uso, failure) < 0)
+        goto fail;
+    for (unsigned i = 0; i < e->worker_count; i++) {
+        e->workers[i] = worker_create(e, i, failure);
+        if (e->workers[i] == NULL)
+            goto fail;
+    }
+    return e;
+
+fail:
+    engine_free(e);
+    return NULL;
+}
+
+int engine_start(struct engine *e)
+{
+    int error = 0;
+    for (unsigned i = 0; i < e->worker_count && error == 0; i++)
+        error = worker_start(e->workers[i]);
+    return error;
+}
+
+int engine_replace_tables(struct engine *e, uint32_t generation, const uint8_t *self,
+                          size_t self_len, const uint8_t *peers, size_t peers_len,
+                          const uint8_t *routes, size_t routes_len)
+{
+    const struct tables *current = engine_tables(e);
+    struct tables *next = tables_build(generation, self, self_len, peers, peers_len, routes,
+                                       routes_len, current, e->worker_count);
+    if (next == NULL)
+        return errno;
+    int error = rcu_publish(&e->rcu, next);
+    if (error != 0)
+        tables_free(next, current);
+    return error;
+}
+
+uint64_t engine_counter(const struct engine *e, size_t offset)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < e->worker_count; i++) {
+        const uint8_t *counters = (const uint8_t *)worker_counters(e->workers[i]);
+        sum += atomic_load_explicit((const _Atomic uint64_t *)(const void *)(counters + offset),
+                                    memory_order_relaxed);
+    }
+    return sum;
+}
+
+const struct tables *engine_tables(struct engine *e)
+{
+    rcu_reclaim(&e->rcu);
+    return atomic_load(&e->rcu.current);
+}
+
+void engine_on_events(struct engine *e, void (*notify)(void *context), void *context)
+{
+    e->notify = notify;
+    e->notify_context = context;
+}
+
+bool engine_take_event(struct engine *e, struct event *event)
+{
+    for (unsigned i = 0; i < e->worker_count; i++)
+        if (event_take(worker_events(e->workers[i]), event))
+            return true;
+    return false;
+}
+
+void engine_free(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    for (unsigned i = 0; i < e->worker_count; i++)
+        worker_destroy(e->workers[i]);
+    underlay_close(&e->underlays[0]);
+    underlay_close(&e->underlays[1]);
+    tun_close(&e->tun);
+    rcu_destroy(&e->rcu);
+    free(e);
+}

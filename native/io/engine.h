@@ -1,0 +1,61 @@
+/*
+ * One dataplane: a TUN, the underlay sockets, and the workers that carry packets between them. Opened, started,
+ * given tables and stopped by one control thread; the workers never wait for it.
+ */
+#ifndef WEFT_ENGINE_H
+#define WEFT_ENGINE_H
+
+#include "../core/forward.h"
+#include "events.h"
+#include "failure.h"
+#include "rcu.h"
+#include "tun.h"
+#include "underlay.h"
+
+struct engine_options {
+    const char *tun;
+    enum format format;
+    uint16_t port;
+    bool underlay4, underlay6;
+    bool tso, uso, gso, gro; /* offloads that may be used */
+};
+
+struct engine {
+    enum format format;
+    struct tun tun;
+    struct underlay underlays[2]; /* IPv4, IPv6; fd -1 when not used */
+    bool gro;
+    struct rcu rcu;
+    struct worker *workers[WORKERS_MAX];
+    unsigned worker_count;
+    void (*notify)(void *context);
+    void *notify_context;
+};
+
+/* Opens everything, or nothing: null with *failure filled. Free with engine_free. */
+struct engine *engine_open(const struct engine_options *options, struct failure *failure);
+
+/* Starts the workers. 0 or an errno. */
+int engine_start(struct engine *engine);
+
+/* Replaces the tables (rows as in core/tables.h) under running traffic. 0 or an errno, with nothing changed. */
+int engine_replace_tables(struct engine *engine, uint32_t generation, const uint8_t *self,
+                          size_t self_len, const uint8_t *peers, size_t peers_len,
+                          const uint8_t *routes, size_t routes_len);
+
+/* The sum over the workers of one counter, given by its offset in struct counters. */
+uint64_t engine_counter(const struct engine *engine, size_t offset);
+
+/* The tables last published; null before the first. For the control thread. */
+const struct tables *engine_tables(struct engine *engine);
+
+/* Sets who is told, on a worker's thread, that there are events to take. Before engine_start. */
+void engine_on_events(struct engine *engine, void (*notify)(void *context), void *context);
+
+/* Takes the next event of any worker. False: none. */
+bool engine_take_event(struct engine *engine, struct event *event);
+
+/* Stops and joins the workers, closes TUN and sockets, frees everything. */
+void engine_free(struct engine *engine);
+
+#endif

@@ -1,0 +1,138 @@
+/* Opening the TUN, probing its offloads, and translating its offload header (struct virtio_net_hdr). */
+#include "tun.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "uapi_compat.h"
+
+static int fail(struct failure *failure, const char *call)
+{
+    *failure = (struct failure){.error = errno, .call = call};
+    return -1;
+}
+
+static int read_ifindex(const char *name)
+{
+    struct ifreq request = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    memcpy(request.ifr_name, name, IFNAMSIZ);
+    int result = ioctl(fd, SIOCGIFINDEX, &request);
+    close(fd);
+    return result < 0 ? -1 : request.ifr_ifindex;
+}
+
+int tun_open(struct tun *tun, const char *name, bool tso, bool uso, struct failure *failure)
+{
+    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    *tun = (struct tun){.fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)};
+    if (tun->fd < 0)
+        return fail(failure, "open /dev/net/tun");
+    if (ioctl(tun->fd, TUNSETIFF, &request) < 0) {
+        fail(failure, "ioctl TUNSETIFF");
+        goto close;
+    }
+    memcpy(tun->name, request.ifr_name, IFNAMSIZ);
+    tun->ifindex = read_ifindex(tun->name);
+    if (tun->ifindex < 0) {
+        fail(failure, "ioctl SIOCGIFINDEX");
+        goto close;
+    }
+
+    unsigned base = TUN_F_CSUM | (tso ? TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN : 0u);
+    tun->tso = tso;
+    /* The kernel takes USO only together with TSO's sibling CSUM; an old one refuses the whole set. */
+    tun->uso = uso && ioctl(tun->fd, TUNSETOFFLOAD, base | TUN_F_USO4 | TUN_F_USO6) == 0;
+    if (!tun->uso && ioctl(tun->fd, TUNSETOFFLOAD, base) < 0) {
+        fail(failure, "ioctl TUNSETOFFLOAD");
+        goto close;
+    }
+    return 0;
+
+close:
+    tun_close(tun);
+    return -1;
+}
+
+void tun_close(struct tun *tun)
+{
+    if (tun->fd >= 0)
+        close(tun->fd);
+    tun->fd = -1;
+}
+
+int tun_read(const struct tun *tun, uint8_t *buffer, size_t size, struct packet *p)
+{
+    struct virtio_net_hdr header;
+    struct iovec pieces[2] = {{&header, sizeof header}, {buffer, size}};
+    ssize_t n = readv(tun->fd, pieces, 2);
+    if (n < 0)
+        return errno;
+    if ((size_t)n < sizeof header)
+        return EIO;
+    *p = (struct packet){
+        .data = buffer,
+        .len = (size_t)n - sizeof header,
+        .partial = (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0,
+        .csum_start = header.csum_start,
+        .csum_offset = header.csum_offset,
+    };
+    unsigned type = header.gso_type & ~(unsigned)VIRTIO_NET_HDR_GSO_ECN;
+    if (type != VIRTIO_NET_HDR_GSO_NONE) {
+        /* hdr_len is only a hint and not used. A type nobody asked for is refused later for its TCP header. */
+        p->gso = type == VIRTIO_NET_HDR_GSO_UDP_L4 ? GSO_UDP : GSO_TCP;
+        p->mss = header.gso_size;
+    }
+    return 0;
+}
+
+static uint8_t gso_type(const struct packet *p)
+{
+    if (p->gso == GSO_UDP)
+        return VIRTIO_NET_HDR_GSO_UDP_L4;
+    return p->data[0] >> 4 == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+}
+
+static size_t upper_header_len(const struct packet *p)
+{
+    return p->gso == GSO_UDP ? UDP_HEADER : (size_t)(p->data[p->csum_start + 12] >> 4) * 4;
+}
+
+static int write_all(const struct tun *tun, const struct iovec *pieces, int n)
+{
+    return writev(tun->fd, pieces, n) < 0 ? errno : 0;
+}
+
+int tun_write(const struct tun *tun, const struct packet *p)
+{
+    struct virtio_net_hdr header = {0};
+    if (p->partial) {
+        header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        header.csum_start = p->csum_start;
+        header.csum_offset = p->csum_offset;
+    }
+    if (p->gso != GSO_NONE) {
+        header.gso_type = gso_type(p);
+        header.gso_size = p->mss;
+        header.hdr_len = (uint16_t)(p->csum_start + upper_header_len(p));
+    }
+    struct iovec pieces[2] = {{&header, sizeof header}, {p->data, p->len}};
+    return write_all(tun, pieces, 2);
+}
+
+int tun_write_pieces(const struct tun *tun, const uint8_t *head, size_t head_len,
+                     const uint8_t *tail, size_t tail_len)
+{
+    struct virtio_net_hdr header = {0};
+    struct iovec pieces[3] = {
+        {&header, sizeof header}, {(void *)head, head_len}, {(void *)tail, tail_len}};
+    return write_all(tun, pieces, 3);
+}

@@ -1,0 +1,264 @@
+/* Opening, sending, receiving, and the error queue; in that order. */
+#define _GNU_SOURCE
+#include "underlay.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "uapi_compat.h"
+
+/* The default receive buffer keeps 92 packets of 1400 bytes; this one about 20 ms of 10 Gb/s. */
+enum { SOCKET_BUFFER = 32 * 1024 * 1024 };
+
+/* --- opening -------------------------------------------------------------------------------------------------- */
+
+static int set(int fd, int level, int option, int value)
+{
+    return setsockopt(fd, level, option, &value, sizeof value);
+}
+
+/* Best effort: the forced variant needs CAP_NET_ADMIN, the other is capped by net.core.[rw]mem_max. */
+static void enlarge(int fd, int forced, int ordinary)
+{
+    if (set(fd, SOL_SOCKET, forced, SOCKET_BUFFER) < 0)
+        set(fd, SOL_SOCKET, ordinary, SOCKET_BUFFER);
+}
+
+static int set_options(int fd, int family, const char **call)
+{
+    *call = "setsockopt of the underlay socket";
+    if (set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1) < 0)
+        return -1;
+    if (family == AF_INET)
+        return set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO) |
+               set(fd, IPPROTO_IP, IP_RECVERR, 1);
+    /* Zero UDP checksums over IPv6 are a VXLAN sender's right (RFC 6935, RFC 7348 section 5). */
+    return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) | set(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1) |
+           set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO) |
+           set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+}
+
+static int bind_wildcard(int fd, int family, uint16_t port)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    return family == AF_INET ? bind(fd, (const struct sockaddr *)&in, sizeof in)
+                             : bind(fd, (const struct sockaddr *)&in6, sizeof in6);
+}
+
+int underlay_open(struct underlay *u, int family, uint16_t port, bool gso, bool gro,
+                  struct failure *failure)
+{
+    const char *call = "socket";
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *u = (struct underlay){.fd = fd, .family = family, .port = port};
+    if (fd < 0 || set_options(fd, family, &call) < 0)
+        goto fail;
+    enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    int size;
+    socklen_t len = sizeof size;
+    u->gso = gso && getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, &len) == 0;
+    if (gro)
+        set(fd, IPPROTO_UDP, UDP_GRO, 1);
+    call = "bind";
+    if (bind_wildcard(fd, family, port) < 0)
+        goto fail;
+    return 0;
+
+fail:
+    *failure = (struct failure){.error = errno, .call = call};
+    underlay_close(u);
+    return -1;
+}
+
+void underlay_close(struct underlay *u)
+{
+    if (u->fd >= 0)
+        close(u->fd);
+    u->fd = -1;
+}
+
+/* --- sending -------------------------------------------------------------------------------------------------- */
+
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+int underlay_family(const struct peer *peer)
+{
+    return memcmp(peer->address, mapped_prefix, sizeof mapped_prefix) == 0 ? AF_INET : AF_INET6;
+}
+
+/* Everything a message points to. */
+struct envelope {
+    union {
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } to;
+    uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))]
+        __attribute__((aligned(8)));
+};
+
+static void add_control(struct msghdr *m, int level, int type, const void *data, size_t len)
+{
+    struct cmsghdr *c = (struct cmsghdr *)((uint8_t *)m->msg_control + m->msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), data, len);
+    m->msg_controllen += CMSG_SPACE(len);
+}
+
+static void address_message(struct msghdr *m, struct envelope *e, const struct underlay *u,
+                            const struct self_row *self, const struct peer *peer)
+{
+    m->msg_name = &e->to;
+    m->msg_control = e->control;
+    m->msg_controllen = 0;
+    if (u->family == AF_INET) {
+        struct in_pktinfo source = {0};
+        e->to.in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(u->port)};
+        memcpy(&e->to.in.sin_addr, peer->address + 12, 4);
+        m->msg_namelen = sizeof e->to.in;
+        memcpy(&source.ipi_spec_dst, self->source4, 4);
+        add_control(m, IPPROTO_IP, IP_PKTINFO, &source, sizeof source);
+    } else {
+        struct in6_pktinfo source = {0};
+        e->to.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(u->port)};
+        memcpy(&e->to.in6.sin6_addr, peer->address, 16);
+        m->msg_namelen = sizeof e->to.in6;
+        memcpy(&source.ipi6_addr, self->source6, 16);
+        add_control(m, IPPROTO_IPV6, IPV6_PKTINFO, &source, sizeof source);
+    }
+}
+
+size_t underlay_send(const struct underlay *u, const struct tables *tables, const struct sendq *q,
+                     const struct run *runs, size_t n, int *error)
+{
+    struct envelope envelopes[UNDERLAY_BATCH];
+    struct mmsghdr messages[UNDERLAY_BATCH];
+    for (size_t i = 0; i < n; i++) {
+        struct msghdr *m = &messages[i].msg_hdr;
+        *m = (struct msghdr){.msg_iov = (struct iovec *)&q->pieces[runs[i].first_piece],
+                             .msg_iovlen = runs[i].pieces};
+        address_message(m, &envelopes[i], u, &tables->self, &tables->peers[runs[i].peer]);
+        if (runs[i].datagrams > 1) {
+            uint16_t size = (uint16_t)runs[i].size;
+            add_control(m, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+        }
+    }
+    int sent = sendmmsg(u->fd, messages, (unsigned)n, MSG_DONTWAIT);
+    *error = errno;
+    return sent < 0 ? 0 : (size_t)sent;
+}
+
+int underlay_send_singly(const struct underlay *u, const struct tables *tables,
+                         const struct sendq *q, const struct run *run)
+{
+    struct envelope envelope;
+    struct msghdr m = {.msg_iov = (struct iovec *)&q->pieces[run->first_piece]};
+    const struct iovec *end = m.msg_iov + run->pieces;
+    address_message(&m, &envelope, u, &tables->self, &tables->peers[run->peer]);
+    while (m.msg_iov < end) {
+        /* A datagram's pieces add up to the run's size; only the last datagram may have less. */
+        size_t bytes = 0;
+        for (m.msg_iovlen = 0; m.msg_iov + m.msg_iovlen < end && bytes < run->size; m.msg_iovlen++)
+            bytes += m.msg_iov[m.msg_iovlen].iov_len;
+        if (sendmsg(u->fd, &m, MSG_DONTWAIT) < 0)
+            return errno;
+        m.msg_iov += m.msg_iovlen;
+    }
+    return 0;
+}
+
+/* --- receiving ------------------------------------------------------------------------------------------------ */
+
+static void map_address(const struct sockaddr_storage *from, uint8_t address[16])
+{
+    if (from->ss_family == AF_INET6) {
+        memcpy(address, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
+    } else {
+        memcpy(address, mapped_prefix, sizeof mapped_prefix);
+        memcpy(address + 12, &((const struct sockaddr_in *)from)->sin_addr, 4);
+    }
+}
+
+static void read_control(struct msghdr *m, struct received *message, uint32_t *overflows)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+            memcpy(&size, CMSG_DATA(c), sizeof size);
+            message->gro_size = size > 0 ? (size_t)size : 0;
+        } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+            memcpy(overflows, CMSG_DATA(c), sizeof *overflows);
+        }
+    }
+}
+
+int underlay_receive(const struct underlay *u, struct receiver *r)
+{
+    struct sockaddr_storage from[UNDERLAY_RECEIVE_BATCH];
+    uint8_t control[UNDERLAY_RECEIVE_BATCH][CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))]
+        __attribute__((aligned(8)));
+    struct iovec pieces[UNDERLAY_RECEIVE_BATCH];
+    struct mmsghdr messages[UNDERLAY_RECEIVE_BATCH];
+    for (size_t i = 0; i < UNDERLAY_RECEIVE_BATCH; i++) {
+        pieces[i] = (struct iovec){r->buffers + i * UNDERLAY_BUFFER, UNDERLAY_BUFFER};
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &from[i],
+            .msg_namelen = sizeof from[i],
+            .msg_iov = &pieces[i],
+            .msg_iovlen = 1,
+            .msg_control = control[i],
+            .msg_controllen = sizeof control[i],
+        };
+    }
+    int n = recvmmsg(u->fd, messages, UNDERLAY_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+    if (n < 0)
+        return errno == EAGAIN ? 0 : -1;
+    for (int i = 0; i < n; i++) {
+        struct received *message = &r->messages[i];
+        *message = (struct received){
+            .data = pieces[i].iov_base,
+            .len = messages[i].msg_len,
+            .truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0,
+        };
+        map_address(&from[i], message->source);
+        read_control(&messages[i].msg_hdr, message, &r->overflows);
+    }
+    return n;
+}
+
+/* --- the error queue ------------------------------------------------------------------------------------------ */
+
+bool underlay_next_error(const struct underlay *u, uint8_t peer[16], int *error)
+{
+    struct sockaddr_storage to;
+    uint8_t payload[1];
+    uint8_t control[512] __attribute__((aligned(8)));
+    struct iovec piece = {payload, sizeof payload};
+    struct msghdr m = {.msg_name = &to,
+                       .msg_namelen = sizeof to,
+                       .msg_iov = &piece,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof control};
+    if (recvmsg(u->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        return false;
+    map_address(&to, peer);
+    *error = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+        bool ours = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+        if (ours) {
+            struct sock_extended_err details;
+            memcpy(&details, CMSG_DATA(c), sizeof details);
+            *error = (int)details.ee_errno;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,70 @@
+/*
+ * The underlay: one UDP socket per address family, bound to the wildcard address so that it works on whatever
+ * addresses the host has at the moment. Each datagram leaves from the address the tables name.
+ */
+#ifndef WEFT_UNDERLAY_H
+#define WEFT_UNDERLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "../core/sendq.h"
+#include "../core/tables.h"
+#include "failure.h"
+
+struct underlay {
+    int fd;
+    int family; /* AF_INET or AF_INET6 */
+    uint16_t port;
+    bool gso; /* the kernel has UDP_SEGMENT */
+};
+
+/*
+ * Opens a socket of `family` on `port` with large buffers, path MTU discovery (outer DF set), the error queue, and
+ * UDP_GRO if `gro` and the kernel has it. Returns 0, or fills *failure and returns -1.
+ */
+int underlay_open(struct underlay *u, int family, uint16_t port, bool gso, bool gro,
+                  struct failure *failure);
+void underlay_close(struct underlay *u);
+
+/*
+ * Sends `n` runs (at most UNDERLAY_BATCH, all to peers of this socket's family), in order, each with one message.
+ * Returns how many were sent; when that is less than n, *error is the errno about the next one.
+ */
+enum { UNDERLAY_BATCH = 64 };
+size_t underlay_send(const struct underlay *u, const struct tables *tables, const struct sendq *q,
+                     const struct run *runs, size_t n, int *error);
+
+/* Sends each datagram of a run by itself. Returns 0, or the errno about the first that failed. */
+int underlay_send_singly(const struct underlay *u, const struct tables *tables,
+                         const struct sendq *q, const struct run *run);
+
+/* The address family of the socket that reaches a peer. */
+int underlay_family(const struct peer *peer);
+
+/* One message of the socket: a datagram, or several of gro_size bytes that the kernel coalesced. */
+enum { UNDERLAY_RECEIVE_BATCH = 8, UNDERLAY_BUFFER = 65536 };
+struct received {
+    uint8_t *data;
+    size_t len;
+    size_t gro_size;       /* 0: one datagram */
+    bool truncated;
+    uint8_t source[16];    /* outer source address, IPv4 mapped */
+};
+struct receiver {
+    uint8_t *buffers; /* UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER bytes */
+    struct received messages[UNDERLAY_RECEIVE_BATCH];
+    uint32_t overflows; /* losses in the socket's queue since it was opened, as last reported (SO_RXQ_OVFL) */
+};
+
+/* Receives a batch. Returns the number of messages, 0 when there is none, or -1 with errno. */
+int underlay_receive(const struct underlay *u, struct receiver *r);
+
+/*
+ * Takes one entry of the error queue: an ICMP error or a local one about an earlier send. Returns false when it is
+ * empty. peer: the destination of that send; *error an errno.
+ */
+bool underlay_next_error(const struct underlay *u, uint8_t peer[16], int *error);
+
+#endif

@@ -1,0 +1,424 @@
+/* Life of the thread, then the loop, then the two directions. */
+#define _GNU_SOURCE
+#include "worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../core/gso.h"
+
+enum {
+    TUN_PACKET_MAX = 65535 + 1,
+    /* Packets wait here for the flush. Small enough to stay in L2, large enough for a few super-packets. */
+    TUN_BUFFER = 6 * (TUN_PACKET_MAX + HEADROOM),
+    /* What one direction may do before the other has its turn. */
+    TUN_BUDGET = 128,
+    UNDERLAY_BUDGET = 4, /* batches */
+    ERROR_QUEUE_BUDGET = 64,
+    /* At most one event per peer in this time. */
+    PEER_EVENT_MS = 10000,
+    PEER_EVENT_SLOTS = 256,
+};
+
+/* What epoll reports in data.u32. */
+enum source { SOURCE_STOP, SOURCE_TUN, SOURCE_UNDERLAY4, SOURCE_UNDERLAY6, SOURCES };
+
+struct worker {
+    struct engine *engine;
+    unsigned index;
+    pthread_t thread;
+    bool started;
+    int epoll_fd;
+    int stop_fd;
+    bool stopping;
+    struct counters counters;
+    struct forward forward;
+    struct sendq queue;
+    struct receiver receiver;
+    uint32_t overflows[2]; /* per underlay, as counted so far */
+    struct event_ring events;
+    uint64_t peer_events_ms[PEER_EVENT_SLOTS];
+    uint8_t tun_buffer[TUN_BUFFER];
+    uint8_t receive_buffers[UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER];
+};
+
+static void flush(void *owner);
+static void *run(void *argument);
+
+/* --- life ----------------------------------------------------------------------------------------------------- */
+
+static int watch(const struct worker *w, int fd, enum source source)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+    return fd < 0 ? 0 : epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+struct worker *worker_create(struct engine *engine, unsigned index, struct failure *failure)
+{
+    struct worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
+    if (w == NULL) {
+        *failure = (struct failure){.error = ENOMEM, .call = "aligned_alloc"};
+        return NULL;
+    }
+    memset(w, 0, sizeof *w);
+    w->engine = engine;
+    w->index = index;
+    w->forward.format = engine->format;
+    w->forward.worker = index;
+    w->forward.counters = &w->counters;
+    w->forward.queue = &w->queue;
+    w->queue.flush = flush;
+    w->queue.owner = w;
+    bool gso = (engine->underlays[0].fd < 0 || engine->underlays[0].gso) &&
+               (engine->underlays[1].fd < 0 || engine->underlays[1].gso);
+    w->queue.max_datagrams = gso ? RUN_DATAGRAMS : 1;
+    w->receiver.buffers = w->receive_buffers;
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->epoll_fd < 0 || w->stop_fd < 0 || watch(w, w->stop_fd, SOURCE_STOP) < 0 ||
+        watch(w, engine->tun.fd, SOURCE_TUN) < 0 ||
+        watch(w, engine->underlays[0].fd, SOURCE_UNDERLAY4) < 0 ||
+        watch(w, engine->underlays[1].fd, SOURCE_UNDERLAY6) < 0) {
+        *failure = (struct failure){.error = errno, .call = "epoll of a worker"};
+        worker_destroy(w);
+        return NULL;
+    }
+    return w;
+}
+
+int worker_start(struct worker *w)
+{
+    /* Signals are the event loop's business: the thread is created with all of them blocked. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    w->started = error == 0;
+    if (w->started)
+        pthread_setname_np(w->thread, "weft-worker");
+    return error;
+}
+
+void worker_destroy(struct worker *w)
+{
+    if (w == NULL)
+        return;
+    if (w->started) {
+        eventfd_write(w->stop_fd, 1);
+        pthread_join(w->thread, NULL);
+    }
+    if (w->epoll_fd >= 0)
+        close(w->epoll_fd);
+    if (w->stop_fd >= 0)
+        close(w->stop_fd);
+    free(w);
+}
+
+const struct counters *worker_counters(const struct worker *w)
+{
+    return &w->counters;
+}
+
+struct event_ring *worker_events(struct worker *w)
+{
+    return &w->events;
+}
+
+static void report(struct worker *w, const struct event *event)
+{
+    if (event_put(&w->events, event) && w->engine->notify != NULL)
+        w->engine->notify(w->engine->notify_context);
+}
+
+/* --- tx: from the TUN to the underlay ------------------------------------------------------------------------- */
+
+static struct underlay *underlay_of(struct worker *w, const struct run *run)
+{
+    bool ipv4 = underlay_family(&w->forward.tables->peers[run->peer]) == AF_INET;
+    return &w->engine->underlays[ipv4 ? 0 : 1];
+}
+
+static void count_sent(struct worker *w, const struct run *run)
+{
+    struct peer_stats *stats = &w->forward.tables->peers[run->peer].stats[w->index];
+    count(&w->counters, COUNTER_TX_FORWARDED, run->packets);
+    count(&w->counters, COUNTER_TX_DATAGRAMS, run->datagrams);
+    counter_bump(&stats->tx_packets, run->datagrams);
+    counter_bump(&stats->tx_bytes, run->bytes);
+}
+
+static enum drop send_error_reason(int error)
+{
+    switch (error) {
+    case EMSGSIZE:
+        return DROP_too_big;
+    case EAGAIN:
+    case ENOBUFS:
+        return DROP_send_queue_full;
+    default:
+        return DROP_send_failed;
+    }
+}
+
+static void report_peer(struct worker *w, const uint8_t address[16], int error)
+{
+    /* Peers share slots by the last byte of their address: this is about log lines, not about counting. */
+    uint64_t *last = &w->peer_events_ms[address[15] % PEER_EVENT_SLOTS];
+    if (*last != 0 && w->forward.now_ms - *last < PEER_EVENT_MS)
+        return;
+    *last = w->forward.now_ms;
+    struct event event = {.kind = EVENT_PEER_ERROR, .error = error};
+    memcpy(event.address, address, sizeof event.address);
+    report(w, &event);
+}
+
+static void count_peer_error(struct worker *w, const uint8_t address[16], int error)
+{
+    const struct tables *tables = w->forward.tables;
+    const struct peer *peer = tables == NULL ? NULL : tables_peer(tables, address);
+    count(&w->counters, COUNTER_TX_ERRORS, 1);
+    if (peer == NULL)
+        return;
+    counter_bump(&peer->stats[w->index].errors, 1);
+    report_peer(w, address, error);
+}
+
+static void count_lost(struct worker *w, const struct run *run, int error)
+{
+    count_drops(&w->counters, DIRECTION_TX, send_error_reason(error), run->packets);
+    count(&w->counters, COUNTER_TX_DATAGRAMS_LOST, run->continued);
+    if (send_error_reason(error) == DROP_send_failed)
+        count_peer_error(w, w->forward.tables->peers[run->peer].address, error);
+}
+
+/* Errors of earlier sends wait here; each belongs to the peer it was sent to, not to whoever sends next. */
+static void drain_errors(struct worker *w, const struct underlay *u)
+{
+    uint8_t address[16];
+    int error;
+    for (int i = 0; i < ERROR_QUEUE_BUDGET && underlay_next_error(u, address, &error); i++)
+        count_peer_error(w, address, error);
+}
+
+/*
+ * The kernel refused a run that may be fine: either segmentation offload is broken on the way out, or the packets
+ * themselves do not go. Sent singly they tell which.
+ */
+static void send_without_gso(struct worker *w, const struct underlay *u, const struct run *run,
+                             int error)
+{
+    int single_error = underlay_send_singly(u, w->forward.tables, &w->queue, run);
+    if (single_error != 0) {
+        count_lost(w, run, single_error);
+        return;
+    }
+    count_sent(w, run);
+    w->queue.max_datagrams = 1;
+    report(w, &(struct event){.kind = EVENT_OFFLOAD_OFF, .error = error, .detail = "gso"});
+}
+
+/* A run that sendmmsg stopped at. Returns true when it is worth trying again as it is. */
+static bool handle_send_error(struct worker *w, const struct underlay *u, const struct run *run,
+                              int error, bool retried)
+{
+    if (error == EINTR)
+        return true;
+    if ((error == EIO || error == EINVAL) && run->datagrams > 1) {
+        send_without_gso(w, u, run, error);
+        return false;
+    }
+    /* With IP_RECVERR the error may be about an earlier send to another peer: take it off the queue and retry. */
+    drain_errors(w, u);
+    if (!retried && send_error_reason(error) == DROP_send_failed)
+        return true;
+    count_lost(w, run, error);
+    return false;
+}
+
+/* Sends and forgets what the send queue holds. */
+static void flush(void *owner)
+{
+    struct worker *w = owner;
+    struct sendq *q = &w->queue;
+    bool retried = false;
+    for (size_t i = 0; i < q->run_count;) {
+        const struct underlay *u = underlay_of(w, &q->runs[i]);
+        size_t n = 1;
+        while (i + n < q->run_count && n < UNDERLAY_BATCH && underlay_of(w, &q->runs[i + n]) == u)
+            n++;
+        int error;
+        size_t sent = underlay_send(u, w->forward.tables, q, &q->runs[i], n, &error);
+        for (size_t j = 0; j < sent; j++)
+            count_sent(w, &q->runs[i + j]);
+        i += sent;
+        if (sent > 0) {
+            retried = false;
+        } else {
+            retried = handle_send_error(w, u, &q->runs[i], error, retried);
+            i += !retried;
+        }
+    }
+    sendq_reset(q);
+}
+
+static void write_reply(struct worker *w)
+{
+    if (w->forward.reply_len > 0)
+        tun_write_pieces(&w->engine->tun, w->forward.reply, w->forward.reply_len, NULL, 0);
+}
+
+static void fail_tun(struct worker *w, int error)
+{
+    epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->engine->tun.fd, NULL);
+    report(w, &(struct event){.kind = EVENT_TUN_GONE, .error = error});
+}
+
+/* Reads the TUN until it is empty or the budget is used up. */
+static void drain_tun(struct worker *w)
+{
+    size_t offset = 0;
+    for (int i = 0; i < TUN_BUDGET; i++) {
+        struct packet p;
+        if (offset + HEADROOM + TUN_PACKET_MAX > TUN_BUFFER) {
+            flush(w);
+            offset = 0;
+        }
+        int error =
+            tun_read(&w->engine->tun, w->tun_buffer + offset + HEADROOM, TUN_PACKET_MAX, &p);
+        if (error != 0) {
+            if (error != EAGAIN && error != EINTR)
+                fail_tun(w, error);
+            break;
+        }
+        forward_tx(&w->forward, &p);
+        write_reply(w);
+        offset += (HEADROOM + p.len + 63) & ~(size_t)63;
+    }
+    flush(w);
+}
+
+/* --- rx: from the underlay to the TUN ------------------------------------------------------------------------- */
+
+/* For a super-packet that the TUN does not take whole. */
+static int write_segments(struct worker *w, const struct packet *p)
+{
+    uint8_t headers[GSO_HEADER_MAX];
+    struct ip_info ip;
+    struct gso_segments gso;
+    uint8_t *payload;
+    size_t payload_len;
+    if (ip_parse(p->data, p->len, &ip) != DROP_NONE || gso_begin(&gso, p, &ip) != DROP_NONE)
+        return EINVAL;
+    int error = 0;
+    while (error == 0 && gso_next(&gso, headers, &payload, &payload_len))
+        error = tun_write_pieces(&w->engine->tun, headers, gso.header_len, payload, payload_len);
+    return error;
+}
+
+static void write_packet(struct worker *w, const struct packet *p)
+{
+    bool whole = p->gso != GSO_UDP || w->engine->tun.uso;
+    int error = whole ? tun_write(&w->engine->tun, p) : write_segments(w, p);
+    /* Some kernels refuse a super-packet whose last segment is short. */
+    if (whole && error == EINVAL && p->gso != GSO_NONE)
+        error = write_segments(w, p);
+    if (error == 0)
+        count(&w->counters, COUNTER_RX_FORWARDED, 1);
+    else
+        count_drops(&w->counters, DIRECTION_RX, DROP_tun_write, 1);
+}
+
+static void receive_message(struct worker *w, const struct received *m)
+{
+    const struct tables *tables = w->forward.tables;
+    const struct peer *peer = tables == NULL ? NULL : tables_peer(tables, m->source);
+    if (m->truncated) {
+        count(&w->counters, COUNTER_RX_IN, 1);
+        count_drops(&w->counters, DIRECTION_RX, DROP_oversize, 1);
+        return;
+    }
+    size_t offset = 0;
+    do {
+        struct packet p;
+        uint8_t *data = m->data + offset;
+        size_t left = m->len - offset;
+        size_t len = forward_rx_split(&w->forward, data, left, m->gro_size);
+        if (forward_rx(&w->forward, peer, data, len, m->gro_size, &p))
+            write_packet(w, &p);
+        offset += len;
+    } while (offset < m->len);
+}
+
+/* Receives until the socket is empty or the budget is used up. */
+static void drain_underlay(struct worker *w, unsigned which)
+{
+    const struct underlay *u = &w->engine->underlays[which];
+    bool more = true;
+    for (int i = 0; i < UNDERLAY_BUDGET && more; i++) {
+        w->receiver.overflows = w->overflows[which];
+        int n = underlay_receive(u, &w->receiver);
+        /* An error here is one about an earlier send that was reported early. */
+        if (n < 0)
+            drain_errors(w, u);
+        for (int j = 0; j < n; j++)
+            receive_message(w, &w->receiver.messages[j]);
+        count(&w->counters, COUNTER_RX_QUEUE_LOST, w->receiver.overflows - w->overflows[which]);
+        w->overflows[which] = w->receiver.overflows;
+        more = n == UNDERLAY_RECEIVE_BATCH;
+    }
+    flush(w); /* answers to peers */
+}
+
+/* --- the loop ------------------------------------------------------------------------------------------------- */
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* One round over what epoll reported ready. It is level-triggered: what is left is reported again at once. */
+static void serve(struct worker *w, const struct epoll_event *events, int n)
+{
+    w->forward.tables = rcu_enter(&w->engine->rcu, w->index);
+    w->forward.now_ms = monotonic_ms();
+    for (int i = 0; i < n; i++) {
+        enum source source = events[i].data.u32;
+        if (source == SOURCE_STOP) {
+            w->stopping = true;
+        } else if (source == SOURCE_TUN) {
+            drain_tun(w);
+        } else {
+            unsigned which = source == SOURCE_UNDERLAY4 ? 0 : 1;
+            if (events[i].events & EPOLLERR)
+                drain_errors(w, &w->engine->underlays[which]);
+            drain_underlay(w, which);
+        }
+    }
+    rcu_leave(&w->engine->rcu, w->index);
+}
+
+static void *run(void *argument)
+{
+    struct worker *w = argument;
+    struct epoll_event events[SOURCES];
+    while (!w->stopping) {
+        int n = epoll_wait(w->epoll_fd, events, SOURCES, -1);
+        if (n < 0 && errno != EINTR) {
+            report(w, &(struct event){.kind = EVENT_WORKER_FAILED, .error = errno});
+            break;
+        }
+        if (n > 0)
+            serve(w, events, n);
+    }
+    return NULL;
+}

@@ -1,0 +1,26 @@
+/*
+ * A worker: one thread that carries packets both ways between the TUN and the underlay sockets.
+ *
+ *   sleep in epoll → [ read the TUN → forward_tx → send queue → flush ]
+ *                    [ receive from a socket → forward_rx → write to the TUN ] → until both are dry → sleep
+ *
+ * Everything it needs is allocated when it is created. It calls no JavaScript and takes no lock.
+ */
+#ifndef WEFT_WORKER_H
+#define WEFT_WORKER_H
+
+#include "engine.h"
+
+/* Allocates a worker's memory and descriptors; it does not run yet. Null with *failure filled. */
+struct worker *worker_create(struct engine *engine, unsigned index, struct failure *failure);
+
+/* Starts its thread. 0 or an errno. */
+int worker_start(struct worker *worker);
+
+/* Stops its thread, if it runs, and frees it. Null is fine. */
+void worker_destroy(struct worker *worker);
+
+const struct counters *worker_counters(const struct worker *worker);
+struct event_ring *worker_events(struct worker *worker);
+
+#endif

@@ -1,0 +1,115 @@
+/**
+ * The dataplane as the daemon uses it: open, replace tables, read counters, stop. Tables go down whole; the engine
+ * remembers the last ones, so that counters per peer can be told by name.
+ */
+import type { PeerRow, Tables } from "../fib/compile.js";
+import {
+  type CounterInfo,
+  type DataplaneEvent,
+  type EngineHandle,
+  type Native,
+  type Offload,
+  type OpenOptions,
+  PEER_COUNTERS,
+} from "../native/bindings.js";
+import { PEER_ROW_SIZE, ROUTE_ROW_SIZE, SELF_ROW_SIZE, packPeers, packRoutes, packSelf } from "./rows.js";
+
+export interface CounterValue extends CounterInfo {
+  readonly value: number;
+}
+
+/** Traffic with one peer since it was first in the tables. `lastReceived`: CLOCK_MONOTONIC in ms, 0 = never. */
+export type PeerTraffic = Record<(typeof PEER_COUNTERS)[number], number>;
+
+export class Dataplane {
+  readonly tun: string;
+  readonly ifindex: number;
+  readonly workers: number;
+  #offloads: readonly Offload[];
+  readonly #native: Native;
+  readonly #engine: EngineHandle;
+  readonly #counters: readonly CounterInfo[];
+  #tables: Tables | null = null;
+  #generation = 0;
+
+  /**
+   * Opens TUN and sockets. Throws the native error (EBUSY, EADDRINUSE, EPERM, ENOENT, …; `syscall` names the call)
+   * and leaves nothing behind when that fails. `onEvents` is called on the event loop.
+   */
+  constructor(native: Native, options: OpenOptions, onEvents: (events: readonly DataplaneEvent[]) => void) {
+    const { counters, rowSizes } = native.capabilities();
+    if (
+      rowSizes.self !== SELF_ROW_SIZE ||
+      rowSizes.peer !== PEER_ROW_SIZE ||
+      rowSizes.route !== ROUTE_ROW_SIZE
+    ) {
+      throw new Error("the native addon was built from another version: run `npm run build:native`");
+    }
+    const opened = native.open(options);
+    this.#native = native;
+    this.#counters = counters;
+    this.#engine = opened.engine;
+    this.#offloads = opened.offloads;
+    this.tun = opened.tun;
+    this.ifindex = opened.ifindex;
+    this.workers = opened.workers;
+    native.onEvents(opened.engine, (events) => {
+      const off = new Set(events.filter(({ kind }) => kind === "offload-off").map(({ detail }) => detail));
+      this.#offloads = this.#offloads.filter((offload) => !off.has(offload));
+      onEvents(events);
+    });
+  }
+
+  /** Starts forwarding with the tables that were set. */
+  start(): void {
+    this.#native.start(this.#engine);
+  }
+
+  /** Replaces all tables at once, under running traffic. */
+  replaceTables(tables: Tables): void {
+    const { self, peers, routes } = tables;
+    this.#native.replaceTables(
+      this.#engine,
+      ++this.#generation,
+      packSelf(self),
+      packPeers(peers),
+      packRoutes(routes),
+    );
+    this.#tables = tables;
+  }
+
+  /** The tables in use; null before the first. */
+  get tables(): Tables | null {
+    return this.#tables;
+  }
+
+  /** Offloads in use: those that were found, less those that turned out to be broken. */
+  get offloads(): readonly Offload[] {
+    return this.#offloads;
+  }
+
+  counters(): CounterValue[] {
+    const values = new BigUint64Array(this.#counters.length);
+    this.#native.readCounters(this.#engine, values);
+    return this.#counters.map((info, i) => ({ ...info, value: Number(values[i]) }));
+  }
+
+  /** Traffic per peer row of the tables in use, in their order. */
+  peerTraffic(): { readonly peer: PeerRow; readonly traffic: PeerTraffic }[] {
+    const peers = this.#tables?.peers ?? [];
+    const width = PEER_COUNTERS.length;
+    const values = new BigUint64Array(peers.length * width);
+    this.#native.readPeerCounters(this.#engine, values);
+    return peers.map((peer, i) => ({
+      peer,
+      traffic: Object.fromEntries(
+        PEER_COUNTERS.map((name, j) => [name, Number(values[i * width + j])]),
+      ) as PeerTraffic,
+    }));
+  }
+
+  /** Stops the workers and removes the TUN. */
+  stop(): void {
+    this.#native.stop(this.#engine);
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Leases → the tables that the workers use: which tunnel endpoints there are, and which prefix goes to which. Pure:
+ * the same leases give the same tables. `dataplane/` packs and publishes them.
+ */
+import type { Lease, LeasedSubnet } from "../lease/lease.js";
+import { type Cidr, addressAt } from "../net/cidr.js";
+import type { Family, Ip } from "../net/ip.js";
+
+/** This node, as the dataplane needs it. Absent addresses and MACs are null. */
+export interface SelfRow {
+  /** 0 in udp format. */
+  readonly vni: number;
+  /** MTU of the TUN: the largest inner packet, in bytes. */
+  readonly mtu: number;
+  /** Underlay addresses to send from; null: the kernel chooses. */
+  readonly source4: Ip | null;
+  readonly source6: Ip | null;
+  /** The TUN's own addresses: the network addresses of the own subnets. */
+  readonly address4: Ip | null;
+  readonly address6: Ip | null;
+  /** The first addresses of the own subnets, which pods use as gateways. */
+  readonly gateway4: Ip | null;
+  readonly gateway6: Ip | null;
+  /** MACs of this VTEP, for inner IPv4 and inner IPv6. */
+  readonly mac4: Uint8Array | null;
+  readonly mac6: Uint8Array | null;
+}
+
+/** A tunnel endpoint. Endpoints of one host share `node` and stand next to each other. */
+export interface PeerRow {
+  readonly address: Ip;
+  readonly node: number;
+  readonly mac: Uint8Array | null;
+}
+
+/** A prefix and the index of the peer that has it; null: this host. */
+export interface RouteRow {
+  readonly prefix: Cidr;
+  readonly peer: number | null;
+}
+
+export interface Tables {
+  readonly self: SelfRow;
+  readonly peers: readonly PeerRow[];
+  readonly routes: readonly RouteRow[];
+  /** Keys of the leases, by `PeerRow.node`. */
+  readonly nodes: readonly string[];
+}
+
+export interface CompileInput {
+  readonly vni: number | null;
+  readonly mtu: number;
+  readonly source4: Ip | null;
+  readonly source6: Ip | null;
+  readonly own: Lease;
+  /** Oldest first. */
+  readonly peers: readonly Lease[];
+}
+
+/**
+ * Compiles tables. Several leases through one address are one peer, with the MAC of the youngest: a host that took
+ * another subnet leaves its old lease behind. A lease through one of this host's own addresses is left out, so that
+ * nothing is ever encapsulated towards ourselves.
+ */
+export function compileTables(input: CompileInput): Tables {
+  const ownAddresses = new Set(input.own.subnets.map(({ via }) => via.address.text));
+  const hosts = new Map<string, Host>();
+  const routes: { prefix: Cidr; via: string | null }[] = [];
+  for (const { prefix } of input.own.subnets) routes.push({ prefix, via: null });
+  for (const lease of input.peers) {
+    const subnets = lease.subnets.filter(({ via }) => !ownAddresses.has(via.address.text));
+    mergeHost(hosts, lease.key, subnets);
+    for (const { prefix, via } of subnets) routes.push({ prefix, via: via.address.text });
+  }
+
+  const peers: PeerRow[] = [];
+  const nodes: string[] = [];
+  const index = new Map<string, number>();
+  for (const host of new Set(hosts.values())) {
+    for (const [text, { address, mac }] of host.endpoints) {
+      index.set(text, peers.length);
+      peers.push({ address, node: nodes.length, mac });
+    }
+    nodes.push(host.key);
+  }
+  return {
+    self: compileSelf(input),
+    peers,
+    routes: routes.map(({ prefix, via }) => ({
+      prefix,
+      peer: via === null ? null : (index.get(via) ?? null),
+    })),
+    nodes,
+  };
+}
+
+interface Host {
+  key: string;
+  /** By the address's text. */
+  readonly endpoints: Map<string, LeasedSubnet["via"]>;
+}
+
+/** Adds a lease's endpoints to the host that has any of its addresses already, or to a new one. */
+function mergeHost(hosts: Map<string, Host>, key: string, subnets: readonly LeasedSubnet[]): void {
+  if (subnets.length === 0) return;
+  const known = subnets.map(({ via }) => hosts.get(via.address.text)).find((host) => host !== undefined);
+  const host = known ?? { key, endpoints: new Map() };
+  host.key = key;
+  for (const { via } of subnets) {
+    // An address that belongs to another host already stays there: rows of one address would be ambiguous.
+    const owner = hosts.get(via.address.text) ?? host;
+    hosts.set(via.address.text, owner);
+    owner.endpoints.set(via.address.text, via);
+  }
+}
+
+function compileSelf({ vni, mtu, source4, source6, own }: CompileInput): SelfRow {
+  const of = (family: Family): LeasedSubnet | undefined =>
+    own.subnets.find(({ prefix }) => prefix.ip.family === family);
+  const [ipv4, ipv6] = [of(4), of(6)];
+  return {
+    vni: vni ?? 0,
+    mtu,
+    source4,
+    source6,
+    address4: ipv4?.prefix.ip ?? null,
+    address6: ipv6?.prefix.ip ?? null,
+    gateway4: ipv4 === undefined ? null : addressAt(ipv4.prefix, 1n),
+    gateway6: ipv6 === undefined ? null : addressAt(ipv6.prefix, 1n),
+    mac4: (ipv4 ?? ipv6)?.via.mac ?? null,
+    mac6: (ipv6 ?? ipv4)?.via.mac ?? null,
+  };
+}
