@@ -28,7 +28,7 @@ for need in "${needs[@]}"; do
 done
 
 # Debian asks this file whether a package may start its services; for the time of the installation it says no, so
-# that no etcd starts on this machine.
+# that no etcd starts on this machine, now or at its next boot.
 install_packages() {
   local policy=/usr/sbin/policy-rc.d kept
   kept=$(mktemp -d)
@@ -41,6 +41,7 @@ install_packages() {
   local apt=(apt-get -qq -o DPkg::Lock::Timeout=120)
   "${apt[@]}" update
   "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null
+  if [[ " $* " == *" etcd-server "* ]]; then deb-systemd-helper disable etcd.service >/dev/null; fi
 }
 
 if ((${#missing[@]} > 0)); then
