@@ -41,7 +41,9 @@ install_packages() {
   local apt=(apt-get -qq -o DPkg::Lock::Timeout=120)
   "${apt[@]}" update
   "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null
-  if [[ " $* " == *" etcd-server "* ]]; then deb-systemd-helper disable etcd.service >/dev/null; fi
+  if [[ " $* " == *" etcd-server "* ]] && command -v systemctl >/dev/null; then
+    systemctl --quiet disable etcd.service
+  fi
 }
 
 if ((${#missing[@]} > 0)); then
