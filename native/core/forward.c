@@ -110,7 +110,6 @@ void forward_tx(struct forward *f, struct packet *p)
     uint32_t peer = FIB_NONE;
     f->reply_len = 0;
     count(f->counters, COUNTER_TX_IN, 1);
-    count(f->counters, COUNTER_TX_BYTES, p->len);
 
     enum drop reason = ip_parse(p->data, p->len, &ip);
     bool parsed = reason == DROP_NONE;

@@ -151,6 +151,7 @@ static void count_sent(struct worker *w, const struct run *run)
     struct peer_stats *stats = &w->forward.tables->peers[run->peer].stats[w->index];
     count(&w->counters, COUNTER_TX_FORWARDED, run->packets);
     count(&w->counters, COUNTER_TX_DATAGRAMS, run->datagrams);
+    count(&w->counters, COUNTER_TX_BYTES, run->bytes);
     counter_bump(&stats->tx_packets, run->datagrams);
     counter_bump(&stats->tx_bytes, run->bytes);
 }

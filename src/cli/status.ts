@@ -24,9 +24,12 @@ function printStatus(answer: Status): string {
     `${plural(packets, "packet")}, ${bytes(count)}, ${plural(drops, "drop")}`;
   const lines: (readonly [name: string, value: string])[] = [
     ...health.reasons.map((reason) => ["because", reason] as const),
-    ["backend", `${backend.type}, ${backend.vni === null ? "" : `VNI ${backend.vni}, `}port ${backend.port}`],
-    ["device", `${tun.name}, MTU ${tun.mtu}, ${tun.addresses.join(" ")}`],
-    ["underlay", `${underlay.interface}, MTU ${underlay.mtu}, ${underlay.addresses.join(" ")}`],
+    ["backend", backend === null ? "" : backendText(backend)],
+    ["device", tun === null ? "" : `${tun.name}, MTU ${tun.mtu}, ${tun.addresses.join(" ")}`],
+    [
+      "underlay",
+      underlay === null ? "" : `${underlay.interface}, MTU ${underlay.mtu}, ${underlay.addresses.join(" ")}`,
+    ],
     ["network", answer.networks.join(" ")],
     ["subnet", answer.subnets.join(" ")],
     ["mac", answer.macs.join(" ")],
@@ -41,6 +44,10 @@ function printStatus(answer: Status): string {
     .filter(([, value]) => value !== "")
     .map(([name, value]) => `  ${paint("dim", name.padEnd(9))} ${printable(value)}\n`);
   return head + body.join("") + rejectedText(answer);
+}
+
+function backendText({ type, port, vni }: NonNullable<Status["backend"]>): string {
+  return `${type}, ${vni === null ? "" : `VNI ${vni}, `}port ${port}`;
 }
 
 function registryText(registry: RegistryStatus): string {

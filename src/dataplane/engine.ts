@@ -83,6 +83,11 @@ export class Dataplane {
     return this.#tables;
   }
 
+  /** Counts the tables; 0 before the first. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** Offloads in use: those that were found, less those that turned out to be broken. */
   get offloads(): readonly Offload[] {
     return this.#offloads;

@@ -29,7 +29,7 @@ export function metricsText(
 
   return [
     gauge("weft_info", "Always 1; version and backend in the labels.", [
-      [{ version: status.version, backend: status.backend.type }, 1],
+      [{ version: status.version, backend: status.backend?.type ?? "" }, 1],
     ]),
     gauge("weft_uptime_seconds", "Seconds since the daemon started.", [[{}, status.uptimeSeconds]]),
     gauge(

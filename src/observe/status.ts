@@ -19,13 +19,14 @@ export interface Status {
   readonly pid: number;
   readonly uptimeSeconds: number;
   readonly health: HealthStatus;
-  readonly backend: { readonly type: string; readonly port: number; readonly vni: number | null };
-  readonly tun: { readonly name: string; readonly mtu: number; readonly addresses: readonly string[] };
+  /** These three are null as long as the start has not got to them. */
+  readonly backend: { readonly type: string; readonly port: number; readonly vni: number | null } | null;
+  readonly tun: { readonly name: string; readonly mtu: number; readonly addresses: readonly string[] } | null;
   readonly underlay: {
     readonly interface: string;
     readonly mtu: number;
     readonly addresses: readonly string[];
-  };
+  } | null;
   /** The overlay's networks and this node's subnets, IPv4 first. */
   readonly networks: readonly string[];
   readonly subnets: readonly string[];

@@ -36,13 +36,14 @@ async function start(
   await overlay.addToFile(one);
   await overlay.addToFile(two, kernelMac);
   const weft = await overlay.startNode(one);
-  const { macs, tun } = await weft.weftd.ask("/status");
+  const { macs } = await weft.weftd.ask("/status");
+  const { mtu } = await weft.weftd.podNetwork();
   const mac = macs[0] ?? "";
   const { pod } = await startKernelVtep(
     two,
     { address: two.address, mac: kernelMac, subnets: overlay.subnets(two) },
     [{ address: one.address, mac, subnets: overlay.subnets(one) }],
-    { vni, port: ports.vxlan, variant, mtu: tun.mtu },
+    { vni, port: ports.vxlan, variant, mtu },
   );
   return { bed, weft, kernel: pod, mac };
 }

@@ -29,7 +29,7 @@ for (const { format, underlay, overhead } of cases) {
     const network = await a.podNetwork();
     const mtu = bed.mtu - overhead;
     t.is(network.mtu, mtu);
-    t.is((await a.ask("/status")).tun.mtu, mtu);
+    t.is((await a.ask("/status")).tun?.mtu, mtu);
     const pod = await one.addPod({ ...network, mtu: bed.mtu });
     const other = await two.addPod({ ...(await b.podNetwork()), mtu: bed.mtu });
     const capture = await captureWire(bed, t.teardown);

@@ -1,0 +1,102 @@
+/**
+ * What the daemon says of itself: the answers of the admin socket and the metrics, put together from the parts at the
+ * moment of asking. Nothing here is kept up to date in between.
+ */
+import type { NetworkConfig } from "./config/network-config.js";
+import { VERSION } from "./config/version.js";
+import type { CounterValue, Dataplane } from "./dataplane/engine.js";
+import type { PeerRow, Tables } from "./fib/compile.js";
+import type { Lease, Rejection } from "./lease/lease.js";
+import type { Registry } from "./lease/registry.js";
+import type { TunSettings } from "./linux/link.js";
+import type { Underlay } from "./linux/underlay.js";
+import { formatMac } from "./net/mac.js";
+import type { CounterStatus, HealthStatus, PeerStatus, RouteStatus, Status } from "./observe/status.js";
+
+/** Everything there is to tell; what the start has not reached yet is null. */
+export interface Subject {
+  readonly registry: Registry;
+  readonly health: HealthStatus;
+  readonly config: NetworkConfig | null;
+  readonly underlay: Underlay | null;
+  readonly dataplane: Dataplane | null;
+  readonly own: Lease | null;
+  readonly tun: TunSettings | null;
+  readonly rejected: readonly Rejection[];
+}
+
+export function reportStatus(subject: Subject): Status {
+  const { registry, health, config, underlay, dataplane, own, tun, rejected } = subject;
+  const counters = dataplane?.counters() ?? [];
+  const macs = own?.subnets.flatMap(({ via }) => (via.mac === null ? [] : [formatMac(via.mac)])) ?? [];
+  return {
+    version: VERSION,
+    pid: process.pid,
+    uptimeSeconds: process.uptime(),
+    health,
+    backend: config?.backend ?? null,
+    tun:
+      dataplane === null || tun === null
+        ? null
+        : { name: dataplane.tun, mtu: tun.mtu, addresses: tun.addresses.map(({ text }) => text) },
+    underlay:
+      underlay === null
+        ? null
+        : { interface: underlay.name, mtu: underlay.mtu, addresses: publishedAddresses(underlay) },
+    networks: [config?.ipv4, config?.ipv6].flatMap((pool) => (pool ? [pool.network.text] : [])),
+    subnets: own?.subnets.map(({ prefix }) => prefix.text) ?? [],
+    macs: [...new Set(macs)],
+    registry: registry.status(),
+    workers: dataplane?.workers ?? 0,
+    offloads: dataplane?.offloads ?? [],
+    peers: dataplane?.tables?.nodes.length ?? 0,
+    routes: dataplane?.tables?.routes.length ?? 0,
+    rejected,
+    traffic: { tx: traffic(counters, "tx"), rx: traffic(counters, "rx") },
+  };
+}
+
+export function reportPeers({ dataplane }: Subject): PeerStatus[] {
+  if (!dataplane?.tables) return [];
+  const { nodes, routes } = dataplane.tables;
+  const now = Number(process.hrtime.bigint() / 1_000_000n);
+  return dataplane.peerTraffic().map(({ peer, traffic: { lastReceived, ...traffic } }, index) => ({
+    node: nodes[peer.node] ?? "",
+    address: peer.address.text,
+    mac: peer.mac === null ? null : formatMac(peer.mac),
+    subnets: routes.filter((route) => route.peer === index).map(({ prefix }) => prefix.text),
+    ...traffic,
+    lastReceivedSeconds: lastReceived === 0 ? null : Math.max(0, now - lastReceived) / 1000,
+  }));
+}
+
+export function reportRoutes({ dataplane }: Subject): RouteStatus[] {
+  const tables = dataplane?.tables;
+  if (!tables) return [];
+  return tables.routes.map(({ prefix, peer }) => routeStatus(tables, prefix.text, peer));
+}
+
+export function reportCounters({ dataplane }: Subject): CounterStatus[] {
+  return dataplane?.counters() ?? [];
+}
+
+function routeStatus({ peers, nodes }: Tables, prefix: string, index: number | null): RouteStatus {
+  const peer: PeerRow | undefined = index === null ? undefined : peers[index];
+  if (peer === undefined) return { prefix, kind: "local", via: null, node: null };
+  return { prefix, kind: "peer", via: peer.address.text, node: nodes[peer.node] ?? null };
+}
+
+function publishedAddresses({ publicIp, publicIpv6 }: Underlay): string[] {
+  return [publicIp, publicIpv6].flatMap((ip) => (ip === null ? [] : [ip.text]));
+}
+
+function traffic(counters: readonly CounterValue[], direction: "tx" | "rx"): Status["traffic"]["tx"] {
+  const rows = counters.filter((row) => row.direction === direction);
+  const sum = (fits: (row: CounterValue) => boolean): number =>
+    rows.filter(fits).reduce((total, { value }) => total + value, 0);
+  return {
+    packets: sum(({ kind }) => kind === "forwarded"),
+    bytes: sum(({ name }) => name === "bytes"),
+    drops: sum(({ kind }) => kind === "drop"),
+  };
+}
