@@ -12,13 +12,13 @@ static enum drop find_next_hop(const struct forward *f, const struct ip_info *ip
 {
     if (f->tables == NULL)
         return DROP_not_ready;
+    if (f->format == FORMAT_UDP && ip->family != 4)
+        return DROP_family;
     *peer = fib_lookup(f->tables->fib, ip->family, ip->dst);
     if (*peer == FIB_NONE)
         return DROP_no_route;
     if (*peer == FIB_LOCAL)
         return DROP_own_subnet;
-    if (f->format == FORMAT_UDP && ip->family != 4)
-        return DROP_family;
     return DROP_NONE;
 }
 

@@ -18,6 +18,8 @@ let socket: Socket | null = null;
 let taken: Datagram[] = [];
 let stream: { readonly stop: () => number } | null = null;
 const seen = new Set<number>();
+/** Nothing else refers to a raw socket that waits to send, not even the event loop: it would be collected. */
+const rawSockets = new Set<object>();
 let report: StreamReport = { received: 0, duplicates: 0, reordered: 0 };
 
 const handlers: Handlers = {
@@ -64,6 +66,22 @@ const handlers: Handlers = {
     const all = taken;
     taken = [];
     return all;
+  },
+  "raw-send": async ({ hex, address }) => {
+    // An optional dependency: only tests that need it fail where it does not build.
+    const { default: raw } = await import("raw-socket");
+    const bytes = Buffer.from(hex, "hex");
+    const sender = raw.createSocket({ protocol: raw.Protocol.UDP });
+    rawSockets.add(sender);
+    sender.setOption(raw.SocketLevel.IPPROTO_IP, raw.SocketOption.IP_HDRINCL, 1);
+    return new Promise((resolve, reject) => {
+      sender.send(bytes, 0, bytes.length, address, (error) => {
+        sender.close();
+        rawSockets.delete(sender);
+        if (error === null) resolve(null);
+        else reject(error);
+      });
+    });
   },
   "stream-receive": ({ address, port }) =>
     new Promise((resolve, reject) => {
