@@ -1,0 +1,111 @@
+/** What one run of the comparison leaves behind (bench/results/loop-*.json), and the tables made of it. */
+
+export interface Environment {
+  readonly kernel: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly node: string;
+  readonly commit: string;
+}
+
+/** The work alone: packets in memory. */
+export interface ComputeSample {
+  readonly language: "TypeScript" | "C11";
+  readonly bytes: number;
+  readonly nanoseconds: number;
+}
+
+/** As many packets as go. */
+export interface ThroughputSample {
+  readonly way: string;
+  readonly datagrams: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+}
+
+/** Few packets: how long each was on its way, in microseconds. */
+export interface DelaySample {
+  readonly way: string;
+  readonly sent: number;
+  readonly received: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export interface Results {
+  readonly date: string;
+  readonly environment: Environment;
+  /** Inner bytes of the packets of `throughput` and `delay`. */
+  readonly bytes: number;
+  readonly compute: readonly ComputeSample[];
+  readonly throughput: readonly ThroughputSample[];
+  readonly delay: readonly DelaySample[];
+}
+
+/** The tables as Markdown, the way prettier leaves it. Figures are medians over the rounds. */
+export function markdown(results: Results): string {
+  const { kernel, cpu, cores, node, commit } = results.environment;
+  return [
+    `Measured ${results.date} at ${commit}: Linux ${kernel}, ${cpu}, ${cores} cores, Node ${node}. Medians over the rounds.`,
+    table(["the work alone", "packet", "ns per packet", "packets/s per core"], computeRows(results)),
+    table(
+      [`with I/O, ${results.bytes} B`, "packets/s", "Gb/s", "CPU µs per packet"],
+      throughputRows(results),
+    ),
+    table(["on the way, 5 000 packets/s", "p50 µs", "p99 µs", "worst µs", "lost"], delayRows(results)),
+  ].join("\n\n");
+}
+
+function computeRows({ compute }: Results): string[][] {
+  return groups(compute, ({ language, bytes }) => `${language} ${bytes}`).map(([first, samples]) => {
+    const nanoseconds = median(samples.map((each) => each.nanoseconds));
+    return [
+      first.language,
+      `${first.bytes} B`,
+      nanoseconds.toFixed(0),
+      `${(1e3 / nanoseconds).toFixed(1)} M`,
+    ];
+  });
+}
+
+function throughputRows({ throughput, bytes }: Results): string[][] {
+  return groups(throughput, ({ way }) => way).map(([{ way }, samples]) => {
+    const rate = median(samples.map(({ datagrams, seconds }) => datagrams / seconds));
+    const cpu = median(samples.map(({ datagrams, cpuSeconds }) => (cpuSeconds * 1e6) / datagrams));
+    return [way, `${(rate / 1e3).toFixed(0)} k`, ((rate * bytes * 8) / 1e9).toFixed(2), cpu.toFixed(2)];
+  });
+}
+
+function delayRows({ delay }: Results): string[][] {
+  return groups(delay, ({ way }) => way).map(([{ way }, samples]) => {
+    const typical = (pick: (sample: DelaySample) => number): string => median(samples.map(pick)).toFixed(0);
+    const lost = samples.reduce((sum, { sent, received }) => sum + sent - received, 0);
+    return [way, typical(({ p50 }) => p50), typical(({ p99 }) => p99), typical(({ max }) => max), `${lost}`];
+  });
+}
+
+/** Samples that belong together, in order of first appearance, each group with its first one. */
+function groups<T>(samples: readonly T[], key: (sample: T) => string): [T, T[]][] {
+  const found = new Map<string, [T, T[]]>();
+  for (const sample of samples) {
+    const group = found.get(key(sample));
+    if (group === undefined) found.set(key(sample), [sample, [sample]]);
+    else group[1].push(sample);
+  }
+  return [...found.values()];
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? NaN;
+}
+
+/** The first column is text, the others are numbers. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(" | ")} |`;
+  const rule = widths.map((width, i) => (i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+  return [line(head), line(rule), ...rows.map(line)].join("\n");
+}
