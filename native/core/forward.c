@@ -217,12 +217,13 @@ static enum drop check_destination(const struct forward *f, const struct ip_info
  * What a sender behind checksum and segmentation offload left undone is passed on to the kernel as such: a packet of
  * a peer on the same machine may arrive with a partial checksum, or whole although larger than our MTU.
  */
-static enum drop restore_offload(const struct forward *f, const struct ip_info *ip, size_t gro_size,
-                                 struct packet *p)
+static enum drop restore_offload(const struct forward *f, size_t gro_size, struct packet *p)
 {
+    const struct ip_info *ip = &p->ip;
     uint32_t mtu = f->tables->self.mtu;
     bool super = p->len > mtu && !ip->fragment;
     enum csum_state state = ip_checksum_state(p->data, ip);
+    p->verified = state == CSUM_GOOD;
     if (state == CSUM_PARTIAL || (super && state == CSUM_GOOD)) {
         p->csum_start = (uint16_t)ip->upper;
         p->csum_offset = ip_csum_offset(ip->proto);
@@ -234,8 +235,9 @@ static enum drop restore_offload(const struct forward *f, const struct ip_info *
         return DROP_bad_checksum;
     size_t header_len = ip->upper + UDP_HEADER;
     if (ip->proto == PROTO_TCP) {
-        header_len = ip->upper + (size_t)(p->data[ip->upper + 12] >> 4) * 4;
-        if (header_len >= mtu || header_len >= ip->len)
+        size_t tcp = (size_t)(p->data[ip->upper + 12] >> 4) * 4;
+        header_len = ip->upper + tcp;
+        if (tcp < TCP_HEADER || header_len >= mtu || header_len >= ip->len)
             return DROP_bad_header;
         p->gso = GSO_TCP;
         p->mss = (uint16_t)(mtu - header_len);
@@ -280,8 +282,8 @@ static enum drop admit_ip(struct forward *f, const struct peer *peer, const uint
         reason = check_destination(f, &ip);
     if (reason != DROP_NONE)
         return reason;
-    *out = (struct packet){.data = data, .len = ip.len};
-    return restore_offload(f, &ip, gro_size, out);
+    *out = (struct packet){.data = data, .len = ip.len, .ip = ip};
+    return restore_offload(f, gro_size, out);
 }
 
 static enum drop admit_frame(struct forward *f, const struct peer *peer, uint8_t *data, size_t len,

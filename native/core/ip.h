@@ -23,19 +23,6 @@ enum {
     PROTO_ICMPV6 = 58,
 };
 
-/* A packet and what the kernel left for us to finish in it. Whoever made it owns the bytes. */
-struct packet {
-    uint8_t *data; /* first byte of the IP header; HEADROOM bytes before it may be written */
-    size_t len;
-    /* Super-packet: to be cut into segments of mss payload bytes. */
-    enum gso { GSO_NONE, GSO_TCP, GSO_UDP } gso;
-    uint16_t mss;
-    /* The upper-layer checksum holds only the pseudo-header's sum; the rest must be added from csum_start on. */
-    bool partial;
-    uint16_t csum_start;
-    uint16_t csum_offset;
-};
-
 /* Room that is kept free in front of packets read from the TUN, for the encapsulation. */
 enum { HEADROOM = 64 };
 
@@ -50,6 +37,22 @@ struct ip_info {
     size_t len;          /* of the packet as its header says; at most what was given */
     const uint8_t *src;
     const uint8_t *dst;
+};
+
+/* A packet and what the kernel left for us to finish in it. Whoever made it owns the bytes. */
+struct packet {
+    uint8_t *data; /* first byte of the IP header; HEADROOM bytes before it may be written */
+    size_t len;
+    /* Super-packet: to be cut into segments of mss payload bytes. */
+    enum gso { GSO_NONE, GSO_TCP, GSO_UDP } gso;
+    uint16_t mss;
+    /* The upper-layer checksum holds only the pseudo-header's sum; the rest must be added from csum_start on. */
+    bool partial;
+    uint16_t csum_start;
+    uint16_t csum_offset;
+    /* Of a received packet: what ip_parse said of it, and that its TCP or UDP checksum was found right. */
+    struct ip_info ip;
+    bool verified;
 };
 
 /*

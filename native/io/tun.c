@@ -106,12 +106,7 @@ static size_t upper_header_len(const struct packet *p)
     return p->gso == GSO_UDP ? UDP_HEADER : (size_t)(p->data[p->csum_start + 12] >> 4) * 4;
 }
 
-static int write_all(const struct tun *tun, const struct iovec *pieces, int n)
-{
-    return writev(tun->fd, pieces, n) < 0 ? errno : 0;
-}
-
-int tun_write(const struct tun *tun, const struct packet *p)
+int tun_write(const struct tun *tun, const struct packet *p, const struct iovec *tail, size_t n)
 {
     struct virtio_net_hdr header = {0};
     if (p->partial) {
@@ -124,15 +119,8 @@ int tun_write(const struct tun *tun, const struct packet *p)
         header.gso_size = p->mss;
         header.hdr_len = (uint16_t)(p->csum_start + upper_header_len(p));
     }
-    struct iovec pieces[2] = {{&header, sizeof header}, {p->data, p->len}};
-    return write_all(tun, pieces, 2);
-}
-
-int tun_write_pieces(const struct tun *tun, const uint8_t *head, size_t head_len,
-                     const uint8_t *tail, size_t tail_len)
-{
-    struct virtio_net_hdr header = {0};
-    struct iovec pieces[3] = {
-        {&header, sizeof header}, {(void *)head, head_len}, {(void *)tail, tail_len}};
-    return write_all(tun, pieces, 3);
+    struct iovec pieces[2 + TUN_TAIL_MAX] = {{&header, sizeof header}, {p->data, p->len}};
+    if (n > 0)
+        memcpy(pieces + 2, tail, n * sizeof *tail);
+    return writev(tun->fd, pieces, (int)n + 2) < 0 ? errno : 0;
 }

@@ -7,7 +7,7 @@
 
 #include <net/if.h>
 #include <stdbool.h>
-#include <sys/types.h>
+#include <sys/uio.h>
 
 #include "../core/ip.h"
 #include "failure.h"
@@ -34,11 +34,11 @@ void tun_close(struct tun *tun);
  */
 int tun_read(const struct tun *tun, uint8_t *buffer, size_t size, struct packet *p);
 
-/* Writes one packet, which may be a super-packet. Runs the kernel's receive path. Returns 0 or an errno. */
-int tun_write(const struct tun *tun, const struct packet *p);
-
-/* Writes a plain packet given as two pieces; the second may be empty. */
-int tun_write_pieces(const struct tun *tun, const uint8_t *head, size_t head_len,
-                     const uint8_t *tail, size_t tail_len);
+/*
+ * Writes one packet, which may be a super-packet: the bytes of *p and behind them `n` pieces (TUN_TAIL_MAX at most).
+ * Runs the kernel's receive path. Returns 0 or an errno.
+ */
+enum { TUN_TAIL_MAX = 64 };
+int tun_write(const struct tun *tun, const struct packet *p, const struct iovec *tail, size_t n);
 
 #endif

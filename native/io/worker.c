@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../core/gro.h"
 #include "../core/gso.h"
 
 enum {
@@ -42,6 +43,8 @@ struct worker {
     struct forward forward;
     struct sendq queue;
     struct receiver receiver;
+    struct gro gro;
+    bool coalesce;
     uint32_t overflows[2]; /* per underlay, as counted so far */
     struct event_ring events;
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];
@@ -50,6 +53,8 @@ struct worker {
 };
 
 static void flush(void *owner);
+static void write_packet(void *owner, const struct packet *p, const struct iovec *tail,
+                         unsigned segments);
 static void *run(void *argument);
 
 /* --- life ----------------------------------------------------------------------------------------------------- */
@@ -80,6 +85,10 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
                (engine->underlays[1].fd < 0 || engine->underlays[1].gso);
     w->queue.max_datagrams = gso ? RUN_DATAGRAMS : 1;
     w->receiver.buffers = w->receive_buffers;
+    w->gro.udp = engine->tun.uso;
+    w->gro.write = write_packet;
+    w->gro.owner = w;
+    w->coalesce = engine->gro;
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->epoll_fd < 0 || w->stop_fd < 0 || watch(w, w->stop_fd, SOURCE_STOP) < 0 ||
@@ -273,7 +282,8 @@ static void flush(void *owner)
 static void write_reply(struct worker *w)
 {
     if (w->forward.reply_len > 0)
-        tun_write_pieces(&w->engine->tun, w->forward.reply, w->forward.reply_len, NULL, 0);
+        tun_write(&w->engine->tun,
+                  &(struct packet){.data = w->forward.reply, .len = w->forward.reply_len}, NULL, 0);
 }
 
 static void fail_tun(struct worker *w, int error)
@@ -312,29 +322,49 @@ static void drain_tun(struct worker *w)
 static int write_segments(struct worker *w, const struct packet *p)
 {
     uint8_t headers[GSO_HEADER_MAX];
-    struct ip_info ip;
     struct gso_segments gso;
     uint8_t *payload;
     size_t payload_len;
-    if (ip_parse(p->data, p->len, &ip) != DROP_NONE || gso_begin(&gso, p, &ip) != DROP_NONE)
+    if (gso_begin(&gso, p, &p->ip) != DROP_NONE)
         return EINVAL;
     int error = 0;
-    while (error == 0 && gso_next(&gso, headers, &payload, &payload_len))
-        error = tun_write_pieces(&w->engine->tun, headers, gso.header_len, payload, payload_len);
+    while (error == 0 && gso_next(&gso, headers, &payload, &payload_len)) {
+        struct packet head = {.data = headers, .len = gso.header_len};
+        struct iovec tail = {payload, payload_len};
+        error = tun_write(&w->engine->tun, &head, &tail, 1);
+    }
     return error;
 }
 
-static void write_packet(struct worker *w, const struct packet *p)
+/* Writes a packet, or `segments` packets that were coalesced into one. */
+static void write_packet(void *owner, const struct packet *p, const struct iovec *tail,
+                         unsigned segments)
 {
+    struct worker *w = owner;
     bool whole = p->gso != GSO_UDP || w->engine->tun.uso;
-    int error = whole ? tun_write(&w->engine->tun, p) : write_segments(w, p);
+    int error =
+        whole ? tun_write(&w->engine->tun, p, tail, segments - 1) : write_segments(w, p);
     /* Some kernels refuse a super-packet whose last segment is short. */
-    if (whole && error == EINVAL && p->gso != GSO_NONE)
-        error = write_segments(w, p);
+    if (whole && error == EINVAL && p->gso != GSO_NONE) {
+        if (segments == 1) {
+            error = write_segments(w, p);
+        } else {
+            w->coalesce = false;
+            report(w, &(struct event){.kind = EVENT_OFFLOAD_OFF, .error = error, .detail = "gro"});
+        }
+    }
     if (error == 0)
-        count(&w->counters, COUNTER_RX_FORWARDED, 1);
+        count(&w->counters, COUNTER_RX_FORWARDED, segments);
     else
-        count_drops(&w->counters, DIRECTION_RX, DROP_tun_write, 1);
+        count_drops(&w->counters, DIRECTION_RX, DROP_tun_write, segments);
+}
+
+static void deliver(struct worker *w, const struct packet *p)
+{
+    if (w->coalesce)
+        gro_receive(&w->gro, p);
+    else
+        write_packet(w, p, NULL, 1);
 }
 
 static void receive_message(struct worker *w, const struct received *m)
@@ -353,7 +383,7 @@ static void receive_message(struct worker *w, const struct received *m)
         size_t left = m->len - offset;
         size_t len = forward_rx_split(&w->forward, data, left, m->gro_size);
         if (forward_rx(&w->forward, peer, data, len, m->gro_size, &p))
-            write_packet(w, &p);
+            deliver(w, &p);
         offset += len;
     } while (offset < m->len);
 }
@@ -371,6 +401,7 @@ static void drain_underlay(struct worker *w, unsigned which)
             drain_errors(w, u);
         for (int j = 0; j < n; j++)
             receive_message(w, &w->receiver.messages[j]);
+        gro_flush(&w->gro);
         count(&w->counters, COUNTER_RX_QUEUE_LOST, w->receiver.overflows - w->overflows[which]);
         w->overflows[which] = w->receiver.overflows;
         more = n == UNDERLAY_RECEIVE_BATCH;

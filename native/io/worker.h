@@ -2,7 +2,7 @@
  * A worker: one thread that carries packets both ways between the TUN and the underlay sockets.
  *
  *   sleep in epoll → [ read the TUN → forward_tx → send queue → flush ]
- *                    [ receive from a socket → forward_rx → write to the TUN ] → until both are dry → sleep
+ *                    [ receive from a socket → forward_rx → coalesce → write to the TUN ] → sleep
  *
  * Everything it needs is allocated when it is created. It calls no JavaScript and takes no lock.
  */
