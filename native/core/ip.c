@@ -132,15 +132,13 @@ static enum drop check_addresses4(const uint8_t *src, const uint8_t *dst)
     return DROP_NONE;
 }
 
-static bool unspecified_or_loopback6(const uint8_t *address)
+/* Not unspecified, loopback, mapped IPv4 or link-local (RFC 4291 2.5.2, 2.5.3, 2.5.5.2, 2.5.6). */
+static bool travels6(const uint8_t *address)
 {
-    static const uint8_t zeros[15];
-    return memcmp(address, zeros, 15) == 0 && address[15] <= 1;
-}
-
-static bool link_local6(const uint8_t *address)
-{
-    return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+    static const uint8_t zeros[15], mapped[12] = {[10] = 0xff, [11] = 0xff};
+    bool unspecified_or_loopback = memcmp(address, zeros, 15) == 0 && address[15] <= 1;
+    bool link_local = address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+    return !unspecified_or_loopback && !link_local && memcmp(address, mapped, sizeof mapped) != 0;
 }
 
 static enum drop check_addresses6(const uint8_t *src, const uint8_t *dst)
@@ -148,10 +146,7 @@ static enum drop check_addresses6(const uint8_t *src, const uint8_t *dst)
     /* Multicast first: hosts send such packets from :: and link-local addresses all the time. */
     if (dst[0] == 0xff)
         return DROP_bcast_mcast;
-    /* RFC 4291 2.5.2, 2.5.3, 2.5.6, 2.7. */
-    if (src[0] == 0xff || unspecified_or_loopback6(src) || link_local6(src))
-        return DROP_martian;
-    if (unspecified_or_loopback6(dst) || link_local6(dst))
+    if (src[0] == 0xff || !travels6(src) || !travels6(dst))
         return DROP_martian;
     return DROP_NONE;
 }
