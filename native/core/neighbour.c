@@ -49,13 +49,24 @@ bool ndp_is(const uint8_t *data, const struct ip_info *ip)
            data[ip->upper] >= 133 && data[ip->upper] <= 137;
 }
 
+/* RFC 4861 4.6, 7.1.1: type, length in units of eight bytes, which is never zero; they fill the message. */
+static bool options_valid(const uint8_t *options, size_t len)
+{
+    while (len >= ND_OPTION_SIZE && options[1] != 0 && options[1] * 8u <= len) {
+        len -= options[1] * 8u;
+        options += options[1] * 8u;
+    }
+    return len == 0;
+}
+
 size_t ndp_answer(const struct self_row *self, const uint8_t *data, const struct ip_info *ip,
                   const uint8_t frame_source[MAC_SIZE], uint8_t *out, uint8_t asker[MAC_SIZE])
 {
     static const uint8_t unspecified[16];
     const uint8_t *ns = data + ip->upper;
     size_t ns_len = ip->len - ip->upper;
-    if (ip->ttl != ND_HOP_LIMIT || ns_len < ND_SIZE || ns[0] != ND_SOLICITATION || ns[1] != 0)
+    if (ip->ttl != ND_HOP_LIMIT || ns_len < ND_SIZE || ns[0] != ND_SOLICITATION || ns[1] != 0 ||
+        !options_valid(ns + ND_SIZE, ns_len - ND_SIZE))
         return 0;
     const uint8_t *target = ns + 8;
     if (!ours(target, self->address6, self->gateway6, 16) || memcmp(ip->src, unspecified, 16) == 0)
