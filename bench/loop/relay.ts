@@ -4,7 +4,7 @@
  *
  *     node relay.js PORT SINK [LEASES]
  *
- * With LEASES, its event loop also does what a daemon's does when a registry lists everything again: once in 500
+ * With LEASES, its event loop also does what a daemon's does when a registry lists everything again: once in 1 250
  * packets, it decodes that many leases.
  */
 import { createSocket } from "node:dgram";
@@ -12,9 +12,11 @@ import { decodeRecord } from "../../src/lease/codec.js";
 import { DROPPED, ForwardLoop, OVERHEAD } from "./forward-loop.js";
 
 const SINK_PORT = 8472;
-/** A header stays untouched until libuv has sent it, which happens within the call unless the socket is full. */
-const HEADERS = 4096;
-const PACKETS_PER_LIST = 500;
+/** What may wait in libuv for the socket; it would take any number and fall behind without end. */
+const WAITING_MAX = 512;
+/** Used in turn; more than may wait, so that none is written to before it has been sent. */
+const HEADERS = 1024;
+const PACKETS_PER_LIST = 1250;
 
 const [port = "", sink = "", leases = "0"] = process.argv.slice(2);
 const loop = new ForwardLoop();
@@ -25,7 +27,8 @@ let received = 0;
 
 input.on("message", (packet) => {
   const at = (received++ % HEADERS) * OVERHEAD;
-  if (loop.forward(packet, 0, packet.length, headers, at) !== DROPPED) {
+  const forwarded = loop.forward(packet, 0, packet.length, headers, at) !== DROPPED;
+  if (forwarded && output.getSendQueueCount() < WAITING_MAX) {
     output.send([new Uint8Array(headers.buffer, at, OVERHEAD), packet]);
   }
   if (received % PACKETS_PER_LIST === 0) decodeLeases(Number(leases));

@@ -43,12 +43,16 @@ export interface Results {
   readonly delay: readonly DelaySample[];
 }
 
-/** The tables as Markdown, the way prettier leaves it. Figures are medians over the rounds. */
+/**
+ * The tables as Markdown, the way prettier leaves it. Figures are medians over the rounds, delays the lowest of them:
+ * whatever else the machine does can only add to a delay, and what a candidate does to itself it does in every round.
+ */
 export function markdown(results: Results): string {
   const { kernel, cpu, cores, node, commit } = results.environment;
   return [
-    `Measured ${results.date} at ${commit}: Linux ${kernel}, ${cpu}, ${cores} cores, Node ${node}. Medians over the rounds.`,
-    table(["the work alone", "packet", "ns per packet", "packets/s per core"], computeRows(results)),
+    `Measured ${results.date} at ${commit}: Linux ${kernel}, ${cpu}, ${cores} cores, Node ${node}.`,
+    "Medians of 5 interleaved rounds; of the delays, the lowest.",
+    table(["the work alone", "packet", "CPU ns per packet", "packets/s per core"], computeRows(results)),
     table(
       [`with I/O, ${results.bytes} B`, "packets/s", "Gb/s", "CPU µs per packet"],
       throughputRows(results),
@@ -79,9 +83,10 @@ function throughputRows({ throughput, bytes }: Results): string[][] {
 
 function delayRows({ delay }: Results): string[][] {
   return groups(delay, ({ way }) => way).map(([{ way }, samples]) => {
-    const typical = (pick: (sample: DelaySample) => number): string => median(samples.map(pick)).toFixed(0);
+    const lowest = (pick: (sample: DelaySample) => number): string =>
+      Math.min(...samples.map(pick)).toFixed(0);
     const lost = samples.reduce((sum, { sent, received }) => sum + sent - received, 0);
-    return [way, typical(({ p50 }) => p50), typical(({ p99 }) => p99), typical(({ max }) => max), `${lost}`];
+    return [way, lowest(({ p50 }) => p50), lowest(({ p99 }) => p99), lowest(({ max }) => max), `${lost}`];
   });
 }
 

@@ -32,6 +32,8 @@ enum {
     SUPER_SEGMENTS = 46,
     SINK_PORT = 8472,
     WARM_UP_MS = 150,
+    QUIET_MS = 30,
+    PATIENCE_MS = 300,
     PROBE_INTERVAL_NS = 200000,
     PROBES_MAX = 1 << 16,
 };
@@ -129,6 +131,16 @@ static void send_until(int fd, struct mmsghdr *messages, unsigned n, uint64_t en
         sendmmsg(fd, messages + first, SEND_BATCH, 0);
 }
 
+/* What a forwarder still holds must not count as the next one's. */
+static void wait_for_quiet(void)
+{
+    const struct timespec quiet = {.tv_nsec = QUIET_MS * 1000000};
+    for (unsigned long before = 0, after = delivered(); after != before; after = delivered()) {
+        before = after;
+        nanosleep(&quiet, NULL);
+    }
+}
+
 static void flood(const char *way, int fd, unsigned bytes, unsigned milliseconds, int pid)
 {
     struct mmsghdr messages[DESTINATIONS] = {0};
@@ -150,6 +162,7 @@ static void flood(const char *way, int fd, unsigned bytes, unsigned milliseconds
     struct snapshot before = take_snapshot(pid);
     send_until(fd, messages, DESTINATIONS, before.time_ns + milliseconds * 1000000ull);
     struct snapshot after = take_snapshot(pid);
+    wait_for_quiet();
     printf("{\"datagrams\": %lu, \"seconds\": %.6f, \"cpuSeconds\": %.3f}\n",
            after.delivered - before.delivered, (double)(after.time_ns - before.time_ns) / 1e9,
            after.cpu_seconds - before.cpu_seconds);
@@ -160,12 +173,12 @@ static void flood(const char *way, int fd, unsigned bytes, unsigned milliseconds
 static uint64_t delays[PROBES_MAX];
 static size_t delay_count;
 
-/* Ends when nothing has come for a second, which is more than a forwarder may hold a packet. */
+/* Ends when nothing has come for longer than a forwarder holds a packet. */
 static void *receive_probes(void *argument)
 {
     uint8_t datagram[PACKET_MAX + VXLAN_OVERHEAD];
     int fd = *(int *)argument;
-    struct timeval patience = {.tv_sec = 1};
+    struct timeval patience = {.tv_usec = PATIENCE_MS * 1000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     while (delay_count < PROBES_MAX && recv(fd, datagram, sizeof datagram, 0) > 0) {
         uint64_t sent;
