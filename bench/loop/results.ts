@@ -4,6 +4,8 @@ export interface Environment {
   readonly kernel: string;
   readonly cpu: string;
   readonly cores: number;
+  /** Average over the minute before: what else ran. */
+  readonly load: number;
   readonly node: string;
   readonly commit: string;
 }
@@ -48,9 +50,9 @@ export interface Results {
  * whatever else the machine does can only add to a delay, and what a candidate does to itself it does in every round.
  */
 export function markdown(results: Results): string {
-  const { kernel, cpu, cores, node, commit } = results.environment;
+  const { kernel, cpu, cores, load, node, commit } = results.environment;
   return [
-    `Measured ${results.date} at ${commit}: Linux ${kernel}, ${cpu}, ${cores} cores, Node ${node}.`,
+    `Measured ${results.date} at ${commit}: Linux ${kernel}, ${cpu}, ${cores} cores, Node ${node}; load before ${load.toFixed(1)}.`,
     "Medians of 5 interleaved rounds; of the delays, the lowest.",
     table(["the work alone", "packet", "CPU ns per packet", "packets/s per core"], computeRows(results)),
     table(

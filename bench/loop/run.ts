@@ -11,7 +11,7 @@
  * to bench/results/ and prints the tables; `--markdown FILE` prints the tables of an earlier run instead.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, release } from "node:os";
+import { cpus, loadavg, release } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connect, Namespace } from "../../test/support/netns.js";
@@ -140,6 +140,7 @@ async function interleave<T>(
 }
 
 async function measure(onCleanup: OnCleanup): Promise<Results> {
+  const [load = NaN] = loadavg();
   const samples = await measureCompute();
   const bench = await Bench.create(onCleanup);
   const node = [process.execPath, relayFile];
@@ -164,7 +165,7 @@ async function measure(onCleanup: OnCleanup): Promise<Results> {
   delay.push(...(await interleave([blocked], (each) => bench.delay(each))));
   return {
     date: new Date().toISOString().slice(0, 10),
-    environment: await environment(),
+    environment: await environment(load),
     bytes: BYTES,
     compute: samples,
     throughput,
@@ -172,11 +173,12 @@ async function measure(onCleanup: OnCleanup): Promise<Results> {
   };
 }
 
-async function environment(): Promise<Environment> {
+async function environment(load: number): Promise<Environment> {
   return {
-    kernel: release(),
+    kernel: release().replace(/-.*/, ""),
     cpu: cpus()[0]?.model ?? "unknown processor",
     cores: cpus().length,
+    load,
     node: process.versions.node,
     commit: (await run("git", ["-C", root, "rev-parse", "--short", "HEAD"])).trim(),
   };
