@@ -20,13 +20,13 @@ import { compileTables } from "./fib/compile.js";
 import type { Lease, Rejection } from "./lease/lease.js";
 import type { Registry, Snapshot } from "./lease/registry.js";
 import { forwardingProblems } from "./linux/forwarding.js";
-import { type TunSettings, configureTun } from "./linux/link.js";
+import { type TunSettings, checkNetworks, configureTun } from "./linux/link.js";
 import { Netlink } from "./linux/netlink.js";
 import { readSubnetEnv, writeSubnetEnv } from "./linux/subnet-env.js";
 import { type Underlay, chooseUnderlay } from "./linux/underlay.js";
 import type { DataplaneEvent, Native, OpenOptions } from "./native/bindings.js";
 import { loadNative } from "./native/load.js";
-import { cidr, contains } from "./net/cidr.js";
+import { type Cidr, cidr, contains } from "./net/cidr.js";
 import { type Family, ipBits } from "./net/ip.js";
 import { tunnelMtu } from "./net/mtu.js";
 import { startAdmin } from "./observe/admin.js";
@@ -130,13 +130,15 @@ class Daemon implements Subject {
     this.#lock();
     this.#closers.push(() => this.registry.close());
     await this.#serve();
-    this.#audit();
+    const audit = setInterval(() => this.#audit(), AUDIT_MS);
+    this.#closers.push(() => clearInterval(audit));
 
     this.config = await this.registry.networkConfig(signal);
     for (const warning of this.config.warnings) this.#log.warn(warning);
     this.underlay = chooseUnderlay(this.#netlink, this.#options);
     checkSeparation(this.config, this.underlay);
     this.dataplane = this.#open(this.config, this.underlay);
+    checkNetworks(this.#netlink, { ifindex: this.dataplane.ifindex, networks: networks(this.config) });
 
     const previous = readSubnetEnv(this.#options.subnetFile);
     this.own = await this.registry.acquire(
@@ -208,17 +210,13 @@ class Daemon implements Subject {
   }
 
   #audit(): void {
-    const look = (): void => {
-      const { connected, problem, source } = this.registry.status();
-      if (problem !== null) this.#health.degraded("registry", problem);
-      else if (connected) this.#health.ok("registry");
-      else this.#health.degraded("registry", `no contact with the registry ${source}`);
-      const problems = forwardingProblems(this.own?.subnets.map(({ prefix }) => prefix.ip.family) ?? []);
-      if (problems.length > 0) this.#health.degraded("forwarding", problems.join("; "));
-      else this.#health.ok("forwarding");
-    };
-    const timer = setInterval(look, AUDIT_MS);
-    this.#closers.push(() => clearInterval(timer));
+    const { connected, problem, source } = this.registry.status();
+    if (problem !== null) this.#health.degraded("registry", problem);
+    else if (connected) this.#health.ok("registry");
+    else this.#health.degraded("registry", `no contact with the registry ${source}`);
+    const problems = forwardingProblems(this.own?.subnets.map(({ prefix }) => prefix.ip.family) ?? []);
+    if (problems.length > 0) this.#health.degraded("forwarding", problems.join("; "));
+    else this.#health.ok("forwarding");
   }
 
   #open({ backend }: NetworkConfig, underlay: Underlay): Dataplane {
@@ -294,6 +292,7 @@ class Daemon implements Subject {
 
   #ready(): void {
     const subnets = this.own?.subnets.map(({ prefix }) => prefix.text).join(" ") ?? "";
+    this.#audit();
     this.#health.ready();
     this.#notifier.ready(`carrying packets for ${subnets}`);
     this.#log.info(
@@ -316,6 +315,10 @@ function checkSeparation({ ipv4, ipv6 }: NetworkConfig, underlay: Underlay): voi
   }
 }
 
+function networks({ ipv4, ipv6 }: NetworkConfig): Cidr[] {
+  return [ipv4, ipv6].flatMap((pool) => (pool === null ? [] : [pool.network]));
+}
+
 /** The device's settings: flannel's too, the network address of each subnet on it and one route per network. */
 function tunSettings(
   config: NetworkConfig,
@@ -330,8 +333,6 @@ function tunSettings(
     ifindex: dataplane.ifindex,
     mtu: tunnelMtu(type, mtu ?? underlay.mtu, outer),
     addresses: own.subnets.map(({ prefix: { ip } }) => cidr(ip, ipBits(ip.family))),
-    networks: [config.ipv4, config.ipv6].flatMap((pool) =>
-      pool !== null && families.includes(pool.network.ip.family) ? [pool.network] : [],
-    ),
+    networks: networks(config).filter(({ ip }) => families.includes(ip.family)),
   };
 }

@@ -50,11 +50,17 @@ function backendText({ type, port, vni }: NonNullable<Status["backend"]>): strin
   return `${type}, ${vni === null ? "" : `VNI ${vni}, `}port ${port}`;
 }
 
+const TROUBLE = { etcd: "NOT CONNECTED", file: "NOT READABLE" } as const;
+
 function registryText(registry: RegistryStatus): string {
   const { kind, source, connected, problem, lastContactSeconds, revision, leaseTtlSeconds } = registry;
   return [
     `${kind} ${source}`,
-    connected ? "connected" : `NOT CONNECTED${problem === null ? "" : ` (${problem})`}`,
+    connected
+      ? kind === "etcd"
+        ? "connected"
+        : ""
+      : `${TROUBLE[kind]}${problem === null ? "" : ` (${problem})`}`,
     `${kind === "etcd" ? "revision" : "load"} ${revision}`,
     lastContactSeconds === null ? "" : `last heard ${duration(lastContactSeconds)} ago`,
     leaseTtlSeconds === null ? "" : `lease ends in ${duration(leaseTtlSeconds)} unless renewed`,

@@ -34,6 +34,7 @@ Files
 
 Signals
   SIGTERM, SIGINT            stop; lease and subnet.env are kept for a restart
+  SIGHUP                     read the peers file again (etcd is followed anyway)
 
 Exit codes
   0 stopped as asked    1 failed    2 wrong flag, variable or file

@@ -10,7 +10,7 @@ export function explainOpenError(error: NodeJS.ErrnoException, { tun, port }: Op
 
 function explain(code: string, syscall: string, tun: string, port: number): string | null {
   if (syscall === "bind" && code === "EADDRINUSE") {
-    return `UDP port ${port} is in use: another overlay daemon or a kernel VXLAN device has it; stop that one, or set Backend.Port`;
+    return `UDP port ${port} is in use: another overlay daemon or a kernel VXLAN device has it; stop that one, or choose another port in the network config, on every node alike`;
   }
   if (syscall === "open /dev/net/tun") {
     return code === "ENOENT" || code === "ENODEV" || code === "ENXIO"

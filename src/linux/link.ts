@@ -28,6 +28,10 @@ const TX_QUEUE_LENGTH = 2000;
 /** RFC 8200 §5: a link with a smaller MTU cannot carry IPv6, and the kernel takes IPv6 off it. */
 const IPV6_MIN_MTU = 1280;
 
+const IPV6_IS_OFF =
+  "the network has IPv6 on, and IPv6 is disabled on this host: set sysctl net.ipv6.conf.default.disable_ipv6=0 and " +
+  "net.ipv6.conf.all.disable_ipv6=0 (and boot without ipv6.disable=1), or turn IPv6 off in the network config";
+
 export interface TunSettings {
   readonly ifindex: number;
   readonly mtu: number;
@@ -45,13 +49,9 @@ export interface TunSettings {
  * route to one of the networks, before anything is changed; a NetlinkError when the kernel refuses a change.
  */
 export function configureTun(netlink: Netlink, tun: TunSettings): void {
-  const links = netlink.links();
-  const link = links.find(({ ifindex }) => ifindex === tun.ifindex);
-  if (link === undefined) throw new WeftError(`the TUN device (index ${tun.ifindex}) is gone`);
-  if (wants(tun, 6)) checkIpv6(link, tun.mtu);
+  const link = checkNetworks(netlink, tun);
   const networks = tun.networks.map(network);
-  const held = mainRoutes(netlink);
-  for (const destination of networks) checkRouteIsFree(destination, link, links, held);
+  if (wants(tun, 6)) checkIpv6(link, tun.mtu);
 
   const { ifindex, mtu } = tun;
   const ipv6 = link.ipv6 && mtu >= IPV6_MIN_MTU;
@@ -84,6 +84,23 @@ export function configureTun(netlink: Netlink, tun: TunSettings): void {
   }
 }
 
+/**
+ * Whether this host can route the networks to the TUN: it changes nothing. Returns the device; throws a WeftError when
+ * it is gone, when IPv6 is disabled and asked for, and when another device has the route to one of the networks.
+ */
+export function checkNetworks(
+  netlink: Netlink,
+  { ifindex, networks }: Pick<TunSettings, "ifindex" | "networks">,
+): Link {
+  const links = netlink.links();
+  const link = links.find((candidate) => candidate.ifindex === ifindex);
+  if (link === undefined) throw new WeftError(`the TUN device (index ${ifindex}) is gone`);
+  if (!link.ipv6 && networks.some(({ ip }) => ip.family === 6)) throw new WeftError(IPV6_IS_OFF);
+  const held = mainRoutes(netlink);
+  for (const destination of networks) checkRouteIsFree(network(destination), link, links, held);
+  return link;
+}
+
 function wants(tun: TunSettings, family: Family): boolean {
   return [...tun.addresses, ...tun.networks].some(({ ip }) => ip.family === family);
 }
@@ -101,12 +118,6 @@ function checkIpv6(link: Link, mtu: number): void {
   if (mtu < IPV6_MIN_MTU) {
     throw new WeftError(
       `${link.name} would have MTU ${mtu}, and IPv6 needs ${IPV6_MIN_MTU}: raise the underlay's MTU or turn IPv6 off`,
-    );
-  }
-  if (!link.ipv6) {
-    throw new WeftError(
-      `the network has IPv6 on, and IPv6 is disabled on this host: set sysctl net.ipv6.conf.default.disable_ipv6=0 and ` +
-        `net.ipv6.conf.all.disable_ipv6=0 (and boot without ipv6.disable=1), or turn IPv6 off in the network config`,
     );
   }
 }

@@ -139,6 +139,11 @@ test("no lease is claimed in etcd when the host cannot carry packets", async (t)
   const other = await Agent.start(host.ns);
   await other.do("udp-open", { address: "0.0.0.0", port: ports.udp });
   await mustGiveUp(t, host, { args }, { code: 1, says: /port 8285.*in use/ });
+  await other.do("udp-close", {});
+  await host.ns.ip("route add 10.5.0.0/16 dev eth0");
+  const weftd = await Weftd.launch(host.ns, await temporaryDirectory(t.teardown), { args });
+  t.is((await weftd.program.exited).code, 1);
+  t.regex(weftd.program.stderr.join("\n"), /10\.5\.0\.0\/16 is already routed to eth0/);
   t.deepEqual(await etcd.keys("/coreos.com/network/subnets/"), []);
 });
 

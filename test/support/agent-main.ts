@@ -54,6 +54,12 @@ const handlers: Handlers = {
         resolve(null);
       });
     }),
+  "udp-close": () =>
+    new Promise((resolve) => {
+      if (socket === null) throw new Error("udp-open first");
+      socket.close(() => resolve(null));
+      socket = null;
+    }),
   "udp-send": ({ hex, address, port }) =>
     new Promise((resolve, reject) => {
       if (socket === null) throw new Error("udp-open first");

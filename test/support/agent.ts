@@ -32,6 +32,7 @@ export interface Operations {
   "tcp-ask": { request: Address; result: string };
   /** Binds the agent's one socket for datagrams. */
   "udp-open": { request: Address; result: null };
+  "udp-close": { request: object; result: null };
   "udp-send": { request: Address & { readonly hex: string }; result: null };
   /** Datagrams received since the last time. */
   "udp-take": { request: object; result: Datagram[] };
