@@ -49,7 +49,7 @@ int tun_open(struct tun *tun, const char *name, bool tso, bool uso, struct failu
 
     unsigned base = TUN_F_CSUM | (tso ? TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN : 0u);
     tun->tso = tso;
-    /* The kernel takes USO only together with TSO's sibling CSUM; an old one refuses the whole set. */
+    /* A kernel that does not know one of the flags refuses them all. */
     tun->uso = uso && ioctl(tun->fd, TUNSETOFFLOAD, base | TUN_F_USO4 | TUN_F_USO6) == 0;
     if (!tun->uso && ioctl(tun->fd, TUNSETOFFLOAD, base) < 0) {
         fail(failure, "ioctl TUNSETOFFLOAD");

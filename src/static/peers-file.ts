@@ -116,6 +116,7 @@ class Reader {
       "mac",
     );
     this.refuseOverlaps(nodes);
+    this.refuseMixedUnderlays(nodes);
     const self = shape.self ?? null;
     if (self !== null && !nodes.some(({ lease }) => lease.key === self)) {
       this.fail(["self"], `there is no node "${self}"`);
@@ -220,6 +221,17 @@ class Reader {
         this.fail(path, `${lease.key}: ${prefix.text} overlaps ${before.prefix.text} of ${before.lease.key}`);
       }
     }
+  }
+
+  /** The outer header's size decides the MTU of the overlay, which has one. */
+  private refuseMixedUnderlays(nodes: readonly PeersNode[]): void {
+    const family = nodes[0]?.address.family;
+    const other = nodes.findIndex(({ address }) => address.family !== family);
+    if (other === -1) return;
+    this.fail(
+      ["nodes", other, "address"],
+      `${nodes[other]?.address.text ?? ""}: the addresses of all nodes must be of one family`,
+    );
   }
 
   /** Gives the errors of `task` their line. */

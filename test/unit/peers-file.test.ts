@@ -27,28 +27,29 @@ test("a file of two lines per node is enough", (t) => {
   );
 });
 
-test("vxlan carries both families over either, with a MAC for every node", (t) => {
-  const { config, nodes } = parsePeersFile(
-    `
+for (const underlay of ["192.0.2.", "2001:db8::"])
+  test(`vxlan carries both families over ${underlay}…, with a MAC for every node`, (t) => {
+    const { config, nodes } = parsePeersFile(
+      `
 network: 10.5.0.0/16
 ipv6Network: fd05::/48
 backend: { type: vxlan, vni: 7, port: 4789, mtu: 1400 }
 self: beta
 nodes:
-  - { name: alpha, address: 192.0.2.1, subnets: [10.5.1.0/24, fd05:0:0:1::/64] }
-  - { name: beta, address: "2001:db8::2", subnets: [fd05:0:0:2::/64, 10.5.2.0/25], mac: "AA:bb:cc:dd:ee:0f" }
+  - { name: alpha, address: "${underlay}1", subnets: [10.5.1.0/24, fd05:0:0:1::/64] }
+  - { name: beta, address: "${underlay}2", subnets: [fd05:0:0:2::/64, 10.5.2.0/25], mac: "AA:bb:cc:dd:ee:0f" }
 `,
-    "peers.yaml",
-  );
-  t.deepEqual(config.backend, { type: "vxlan", port: 4789, vni: 7, mtu: 1400 });
-  const [alpha, beta] = nodes;
-  t.deepEqual(alpha?.lease.subnets[1]?.via, {
-    address: alpha?.address,
-    mac: deriveMac(7, alpha?.address ?? fail()),
+      "peers.yaml",
+    );
+    t.deepEqual(config.backend, { type: "vxlan", port: 4789, vni: 7, mtu: 1400 });
+    const [alpha, beta] = nodes;
+    t.deepEqual(alpha?.lease.subnets[1]?.via, {
+      address: alpha?.address,
+      mac: deriveMac(7, alpha?.address ?? fail()),
+    });
+    t.is(beta?.lease.subnets[1]?.via.address.text, `${underlay}2`);
+    t.is(formatMac(beta?.lease.subnets[0]?.via.mac ?? fail()), "aa:bb:cc:dd:ee:0f");
   });
-  t.is(beta?.lease.subnets[1]?.via.address.text, "2001:db8::2");
-  t.is(formatMac(beta?.lease.subnets[0]?.via.mac ?? fail()), "aa:bb:cc:dd:ee:0f");
-});
 
 function fail(): never {
   throw new Error("missing");
@@ -98,6 +99,12 @@ for (const [what, text, line, says] of [
     HEAD + node("a", 1) + node("b", 2).replace("10.5.2.0/24", "10.5.0.0/20"),
     3,
     /overlaps 10\.5\.0\.0\/20 of b/,
+  ],
+  [
+    "underlays of two families",
+    VXLAN_HEAD + node("a", 1) + node("b", 2).replace("192.0.2.2", '"2001:db8::2"'),
+    5,
+    /of one family/,
   ],
   ["IPv6 under udp", HEAD + node("a", 1).replace("192.0.2.1", '"2001:db8::1"'), 3, /vxlan/],
   ["an IPv6 subnet under udp", HEAD + node("a", 1).replace("10.5.1.0/24", "fd05::/64"), 3, /vxlan/],
