@@ -237,7 +237,7 @@ static enum drop restore_offload(const struct forward *f, size_t gro_size, struc
     if (ip->proto == PROTO_TCP) {
         size_t tcp = (size_t)(p->data[ip->upper + 12] >> 4) * 4;
         header_len = ip->upper + tcp;
-        if (tcp < TCP_HEADER || header_len >= mtu || header_len >= ip->len)
+        if (tcp < TCP_HEADER || header_len >= mtu)
             return DROP_bad_header;
         p->gso = GSO_TCP;
         p->mss = (uint16_t)(mtu - header_len);

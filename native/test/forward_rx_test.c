@@ -321,6 +321,18 @@ static void super_packets_with_bad_tcp_headers_are_dropped(void)
     }
 }
 
+static void tcp_headers_that_fill_the_mtu_leave_no_segments(void)
+{
+    struct bed *b = bed_new(FORMAT_VXLAN);
+    struct sample s = INBOUND(.proto = PROTO_TCP, .payload = 500, .tcp_options = 40);
+    b->tables->self.mtu = 80;
+    CHECK_EQ(receive_super(b, &s, 0), DROP_bad_header);
+    b->tables->self.mtu = 81;
+    CHECK_EQ(receive_super(b, &s, 0), DROP_NONE);
+    check_restored(b, s, 1);
+    bed_free(b);
+}
+
 static void large_packets_without_checksum_pass_as_they_are(void)
 {
     struct bed *b = bed_new(FORMAT_VXLAN);
@@ -401,6 +413,8 @@ const struct test forward_rx_tests[] = {
     {"super-packets with bad checksums are dropped", super_packets_with_bad_checksums_are_dropped},
     {"super-packets with bad TCP headers are dropped",
      super_packets_with_bad_tcp_headers_are_dropped},
+    {"TCP headers that fill the MTU leave no segments",
+     tcp_headers_that_fill_the_mtu_leave_no_segments},
     {"large packets without checksum pass as they are",
      large_packets_without_checksum_pass_as_they_are},
     {"small packets keep partial and bad checksums", small_packets_keep_partial_and_bad_checksums},
