@@ -12,7 +12,8 @@ enum { SLOTS = 256 };
 struct trie {
     uint8_t prefix[16]; /* the first `skip` bytes that every route shares */
     size_t skip;
-    uint32_t *slots; /* node n is slots[n * SLOTS ...]; node 0 is the root; null when there are no routes */
+    /* Node n is slots[n * SLOTS ...], node 0 the root; null when there are no routes. */
+    uint32_t *slots;
     size_t nodes;
     size_t room;
 };

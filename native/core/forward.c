@@ -178,8 +178,8 @@ static bool same_vtep(const struct peer *other, const struct peer *peer, const u
 static bool macs_match(const struct forward *f, const struct peer *peer, const uint8_t *frame)
 {
     const struct self_row *self = &f->tables->self;
-    bool to_us = memcmp(frame, self->mac[0], MAC_SIZE) == 0 ||
-                 memcmp(frame, self->mac[1], MAC_SIZE) == 0;
+    bool to_us =
+        memcmp(frame, self->mac[0], MAC_SIZE) == 0 || memcmp(frame, self->mac[1], MAC_SIZE) == 0;
     if (!to_us)
         return false;
     const uint8_t *source = frame + MAC_SIZE;
@@ -210,7 +210,7 @@ static enum drop check_source(const struct forward *f, const struct peer *peer,
 static enum drop check_destination(const struct forward *f, const struct ip_info *ip)
 {
     return fib_lookup(f->tables->fib, ip->family, ip->dst) == FIB_LOCAL ? DROP_NONE
-                                                                         : DROP_not_local;
+                                                                        : DROP_not_local;
 }
 
 /*
@@ -246,8 +246,8 @@ static enum drop restore_offload(const struct forward *f, size_t gro_size, struc
         p->mss = (uint16_t)gro_size;
     }
     if (state == CSUM_GOOD) {
-        uint64_t pseudo = csum_pseudo(ip->family, ip->src, ip->dst, ip->proto,
-                                      (uint32_t)(ip->len - ip->upper));
+        uint64_t pseudo =
+            csum_pseudo(ip->family, ip->src, ip->dst, ip->proto, (uint32_t)(ip->len - ip->upper));
         put16(p->data + p->csum_start + p->csum_offset, csum_fold(pseudo));
     }
     return DROP_NONE;

@@ -18,8 +18,8 @@ static const struct icmp_kind kinds[DROP_COUNT] = {
     [DROP_no_route] = {3, 0, 1, 0},   /* network unreachable · no route to destination */
     [DROP_own_subnet] = {3, 1, 1, 3}, /* host unreachable · address unreachable */
     [DROP_family] = {3, 0, 1, 0},
-    [DROP_ttl] = {11, 0, 3, 0},       /* TTL exceeded in transit · hop limit exceeded */
-    [DROP_too_big] = {3, 4, 2, 0},    /* fragmentation needed · packet too big */
+    [DROP_ttl] = {11, 0, 3, 0},    /* TTL exceeded in transit · hop limit exceeded */
+    [DROP_too_big] = {3, 4, 2, 0}, /* fragmentation needed · packet too big */
 };
 
 bool bucket_take(struct bucket *b, uint32_t capacity, uint32_t per_second, uint64_t now_ms)

@@ -45,7 +45,7 @@ bool icmp_answers(enum drop reason);
  * fragments but the first, and when this host has no address of the family (RFC 1122 3.2.2, RFC 1812 4.3.2.7,
  * RFC 4443 2.4(e)). Multicast and unspecified addresses never get here: ip_check_addresses stops them.
  */
-size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self,
-                  const uint8_t *data, const struct ip_info *ip);
+size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self, const uint8_t *data,
+                  const struct ip_info *ip);
 
 #endif

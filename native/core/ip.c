@@ -153,7 +153,8 @@ static enum drop check_addresses6(const uint8_t *src, const uint8_t *dst)
 
 enum drop ip_check_addresses(const struct ip_info *ip)
 {
-    return ip->family == 4 ? check_addresses4(ip->src, ip->dst) : check_addresses6(ip->src, ip->dst);
+    return ip->family == 4 ? check_addresses4(ip->src, ip->dst)
+                           : check_addresses6(ip->src, ip->dst);
 }
 
 void ip_decrement_ttl(uint8_t *data, int family)

@@ -9,8 +9,8 @@ enum {
     ARP_REPLY = 2,
     ND_SOLICITATION = 135,
     ND_ADVERTISEMENT = 136,
-    ND_SIZE = 24,        /* type, code, checksum, reserved or flags, target */
-    ND_OPTION_SIZE = 8,  /* link-layer address option for Ethernet */
+    ND_SIZE = 24,       /* type, code, checksum, reserved or flags, target */
+    ND_OPTION_SIZE = 8, /* link-layer address option for Ethernet */
     ND_TARGET_LINK_ADDRESS = 2,
     ND_HOP_LIMIT = 255,
 };

@@ -20,8 +20,8 @@ enum {
     SENDQ_RUNS = 128,
     SENDQ_PIECES = 1024,
     SENDQ_SCRATCH = 128 * 1024,
-    RUN_DATAGRAMS = 64,  /* UDP_MAX_SEGMENTS before Linux 6.9 */
-    RUN_BYTES = 65000,   /* below 65535 less IPv6, extension and UDP headers */
+    RUN_DATAGRAMS = 64, /* UDP_MAX_SEGMENTS before Linux 6.9 */
+    RUN_BYTES = 65000,  /* below 65535 less IPv6, extension and UDP headers */
 };
 
 struct run {
@@ -29,9 +29,10 @@ struct run {
     uint8_t tos;   /* of the outer header: DSCP and ECN */
     bool closed;   /* by a short datagram */
     uint16_t datagrams;
-    uint16_t packets;   /* that began in this run: what a failure to send is counted as */
-    uint16_t continued; /* datagrams of a packet that began in an earlier run, and answers of our own */
-    uint32_t size;    /* of each datagram but the last */
+    uint16_t packets; /* that began in this run: what a failure to send is counted as */
+    /* Datagrams of a packet that began in an earlier run, and answers of our own. */
+    uint16_t continued;
+    uint32_t size; /* of each datagram but the last */
     uint32_t bytes;
     uint16_t first_piece;
     uint16_t pieces;

@@ -21,12 +21,12 @@ enum { MAC_SIZE = 6 };
 /* Absent addresses are zero. Index 0 of the pairs is IPv4's, 1 is IPv6's. */
 struct self_row {
     uint32_t vni;
-    uint32_t mtu;          /* of the TUN: the largest inner packet */
-    uint8_t source4[4];    /* underlay addresses to send from; zero: the kernel chooses */
+    uint32_t mtu;       /* of the TUN: the largest inner packet */
+    uint8_t source4[4]; /* underlay addresses to send from; zero: the kernel chooses */
     uint8_t source6[16];
-    uint8_t address4[4];   /* the TUN's own addresses: the source of our ICMP errors */
+    uint8_t address4[4]; /* the TUN's own addresses: the source of our ICMP errors */
     uint8_t address6[16];
-    uint8_t gateway4[4];   /* the subnet's first addresses, which pods use as gateway (subnet.env) */
+    uint8_t gateway4[4]; /* the subnet's first addresses, which pods use as gateway (subnet.env) */
     uint8_t gateway6[16];
     uint8_t mac[2][MAC_SIZE]; /* of this VTEP, for inner IPv4 and inner IPv6 */
 };
@@ -34,7 +34,8 @@ static_assert(sizeof(struct self_row) == 80, "packed by src/dataplane/rows.ts");
 
 struct peer_row {
     uint8_t address[16]; /* underlay address; IPv4 as ::ffff:a.b.c.d */
-    uint32_t node;       /* the two rows of a dual-stack host share a number and stand next to each other */
+    uint32_t
+        node; /* the two rows of a dual-stack host share a number and stand next to each other */
     uint8_t mac[MAC_SIZE];
     uint8_t reserved[2];
 };

@@ -48,14 +48,15 @@ enum { UNDERLAY_RECEIVE_BATCH = 8, UNDERLAY_BUFFER = 65536 };
 struct received {
     uint8_t *data;
     size_t len;
-    size_t gro_size;       /* 0: one datagram */
+    size_t gro_size; /* 0: one datagram */
     bool truncated;
-    uint8_t source[16];    /* outer source address, IPv4 mapped */
+    uint8_t source[16]; /* outer source address, IPv4 mapped */
 };
 struct receiver {
     uint8_t *buffers; /* UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER bytes */
     struct received messages[UNDERLAY_RECEIVE_BATCH];
-    uint32_t overflows; /* losses in the socket's queue since it was opened, as last reported (SO_RXQ_OVFL) */
+    uint32_t
+        overflows; /* losses in the socket's queue since it was opened, as last reported (SO_RXQ_OVFL) */
 };
 
 /* Receives a batch. Returns the number of messages, 0 when there is none, or -1 with errno. */

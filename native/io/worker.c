@@ -342,8 +342,7 @@ static void write_packet(void *owner, const struct packet *p, const struct iovec
 {
     struct worker *w = owner;
     bool whole = p->gso != GSO_UDP || w->engine->tun.uso;
-    int error =
-        whole ? tun_write(&w->engine->tun, p, tail, segments - 1) : write_segments(w, p);
+    int error = whole ? tun_write(&w->engine->tun, p, tail, segments - 1) : write_segments(w, p);
     /* Some kernels refuse a super-packet whose last segment is short. */
     if (whole && error == EINVAL && p->gso != GSO_NONE) {
         if (segments == 1) {

@@ -94,6 +94,23 @@ for (const { format, ipv6, underlay } of cases) {
   });
 }
 
+for (const offload of ["none", "tso,uso", "gso,gro"]) {
+  test.serial(`with the offloads ${offload}, IPv4 and IPv6 in vxlan`, async (t) => {
+    t.timeout(120_000);
+    const bed = await Bed.create(t.teardown, { hosts: 2 });
+    const overlay = { format: "vxlan", ipv6: true } as const;
+    const { nodes } = await startOverlay(bed, t.teardown, overlay, { args: [`--offload=${offload}`] });
+    const [a, b] = nodes as [Node, Node];
+    const { offloads } = await a.weftd.ask("/status");
+    t.deepEqual(offloads, offload === "none" ? [] : offload.split(","));
+    await talkBothWays(t, a, b);
+    for (const address of [b.pod.address, b.pod.address6 ?? ""]) {
+      t.true((await iperf(a.pod.ns, b.pod.ns, address, { megabytes: 10 })).bitsPerSecond > 10e6);
+    }
+    await mustBalance(a.weftd, b.weftd);
+  });
+}
+
 test.serial("traceroute shows weft as a hop between the hosts", async (t) => {
   const bed = await Bed.create(t.teardown, { hosts: 2 });
   const { nodes } = await startOverlay(bed, t.teardown, { format: "vxlan", ipv6: true });
