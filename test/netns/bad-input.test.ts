@@ -98,6 +98,16 @@ test("a second daemon leaves the first one alone", async (t) => {
   await mustPing(host.ns, "10.5.1.2");
 });
 
+test("a daemon whose device is deleted says so and ends, and the next one starts afresh", async (t) => {
+  const { host, overlay } = await withFile(t);
+  const { weftd } = await overlay.startNode(host);
+  await host.ns.ip("link del weft0");
+  t.is((await weftd.program.exited).code, 1);
+  t.regex(weftd.program.stderr.join("\n"), /weft0 is gone/);
+  const next = await overlay.startWeftd(host);
+  t.is((await next.stop()).code, 0);
+});
+
 test("a line of the peers file is wrong", async (t) => {
   const { host } = await withFile(t);
   const directory = await temporaryDirectory(t.teardown);
