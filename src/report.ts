@@ -59,12 +59,14 @@ export function reportStatus(subject: Subject): Status {
 export function reportPeers({ dataplane }: Subject): PeerStatus[] {
   if (!dataplane?.tables) return [];
   const { nodes, routes } = dataplane.tables;
+  const subnets = dataplane.tables.peers.map((): string[] => []);
+  for (const { prefix, peer } of routes) if (peer !== null) subnets[peer]?.push(prefix.text);
   const now = Number(process.hrtime.bigint() / 1_000_000n);
   return dataplane.peerTraffic().map(({ peer, traffic: { lastReceived, ...traffic } }, index) => ({
     node: nodes[peer.node] ?? "",
     address: peer.address.text,
     mac: peer.mac === null ? null : formatMac(peer.mac),
-    subnets: routes.filter((route) => route.peer === index).map(({ prefix }) => prefix.text),
+    subnets: subnets[index] ?? [],
     ...traffic,
     lastReceivedSeconds: lastReceived === 0 ? null : Math.max(0, now - lastReceived) / 1000,
   }));
