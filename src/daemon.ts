@@ -160,8 +160,9 @@ class Daemon implements Subject {
     this.#ready();
   }
 
-  /** SIGHUP: reads the peers file again; the registry in etcd is followed anyway. */
+  /** SIGHUP: reads the peers file again; the registry in etcd is followed anyway. Until ready, all is read afresh. */
   reload(): void {
+    if (this.health.state === "starting") return;
     this.#notifier.reloading();
     if (this.registry instanceof FileRegistry) this.registry.reload();
     this.#notifier.ready(this.health.state);

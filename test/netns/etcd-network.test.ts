@@ -103,6 +103,8 @@ test("a daemon waits for a network config that is not there yet", async (t) => {
   const weftd = await launch(bed.host(1));
   await weftd.program.line(/no network config/);
   t.deepEqual(await etcd.keys(`${prefix}/subnets/`), []);
+  // There is nothing to reload yet, and nothing to end for.
+  weftd.program.signal("SIGHUP");
   await etcd.put(`${prefix}/config`, config);
   await weftd.ready();
   t.is((await etcd.keys(`${prefix}/subnets/`)).length, 1);
