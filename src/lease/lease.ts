@@ -30,11 +30,23 @@ export interface Lease {
   readonly vni: number | null;
 }
 
+export type RejectionReason =
+  | "malformed" // key or value cannot be read
+  | "oversized" // the value is longer than any real one
+  | "backend" // another encapsulation than this node's
+  | "vni" // another VXLAN network
+  | "family" // no public address or MAC for a subnet's family
+  | "outside-network"
+  | "length" // not the subnet length of the network config
+  | "address" // a public address that no host can be reached at
+  | "overlap" // an older lease has the subnet
+  | "self"; // this node's own address
+
 /** A lease or key that is not used, and why; shown by `weft status`. */
 export interface Rejection {
   readonly key: string;
-  /** A stable word for counting: "malformed", "backend", "vni", "family", "outside-network", "address", … */
-  readonly reason: string;
+  /** A stable word for counting. */
+  readonly reason: RejectionReason;
   /** A sentence for people. */
   readonly message: string;
 }

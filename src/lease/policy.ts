@@ -6,7 +6,7 @@ import type { NetworkConfig, Pool } from "../config/network-config.js";
 import { type Cidr, contains } from "../net/cidr.js";
 import { type Ip, ipToBigInt, isUnicast } from "../net/ip.js";
 import { decodeRecord, type LeaseRecord } from "./codec.js";
-import type { Lease, LeasedSubnet, Rejection } from "./lease.js";
+import type { Lease, LeasedSubnet, Rejection, RejectionReason } from "./lease.js";
 import type { Snapshot } from "./registry.js";
 
 export function isRejection(result: object): result is Rejection {
@@ -42,7 +42,7 @@ function isMember(subnet: Cidr, pool: Pool): boolean {
  */
 function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
   const { key, backend, vni } = record;
-  const reject = (reason: string, message: string): Rejection => ({ key, reason, message });
+  const reject = (reason: RejectionReason, message: string): Rejection => ({ key, reason, message });
   if (backend !== config.backend.type) {
     return reject("backend", `it speaks ${backend}, this node ${config.backend.type}`);
   }

@@ -34,7 +34,7 @@ export interface RegistryStatus {
   /** Endpoint in use, or the file's path. */
   readonly source: string;
   readonly connected: boolean;
-  /** Last word of the registry about itself when not connected, a sentence; else null. */
+  /** What is wrong with the registry or with what it says about this node, a sentence; null when nothing is. */
   readonly problem: string | null;
   /** Seconds since the registry last answered; null before the first answer. */
   readonly lastContactSeconds: number | null;

@@ -10,6 +10,7 @@
  *   path       a file or socket
  *   reason     a stable word for why, the same as in counters and rejections
  *   state      the state that was entered
+ *   key        a key in etcd
  *   revision   up to where the registry's changes are known
  *   generation number of the tables that the workers use
  *   count      how many, where one line stands for several events

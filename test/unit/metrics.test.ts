@@ -54,7 +54,7 @@ test("what has no value is left out", (t) => {
 });
 
 test("rejected leases are counted by reason", (t) => {
-  const rejected = ["vni", "vni", "backend"].map((reason) => ({ key: "k", reason, message: "m" }));
+  const rejected = (["vni", "vni", "backend"] as const).map((reason) => ({ key: "k", reason, message: "m" }));
   const text = metricsText({ ...STATUS, rejected }, [], []);
   t.true(text.includes('weft_rejected_leases{reason="vni"} 2\nweft_rejected_leases{reason="backend"} 1\n'));
 });
