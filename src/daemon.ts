@@ -11,7 +11,7 @@
 import { closeSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
-import type { NetworkConfig } from "./config/network-config.js";
+import { type NetworkConfig, overlayAround, overlayNetworks } from "./config/network-config.js";
 import type { Options } from "./config/options.js";
 import { Dataplane } from "./dataplane/engine.js";
 import { explainOpenError } from "./dataplane/open-error.js";
@@ -26,7 +26,7 @@ import { readSubnetEnv, writeSubnetEnv } from "./linux/subnet-env.js";
 import { type Underlay, chooseUnderlay } from "./linux/underlay.js";
 import type { DataplaneEvent, Native, OpenOptions } from "./native/bindings.js";
 import { loadNative } from "./native/load.js";
-import { type Cidr, cidr, contains } from "./net/cidr.js";
+import { cidr } from "./net/cidr.js";
 import { type Family, ipBits } from "./net/ip.js";
 import { tunnelMtu } from "./net/mtu.js";
 import { startAdmin } from "./observe/admin.js";
@@ -138,7 +138,7 @@ class Daemon implements Subject {
     this.underlay = chooseUnderlay(this.#netlink, this.#options);
     checkSeparation(this.config, this.underlay);
     this.dataplane = this.#open(this.config, this.underlay);
-    checkNetworks(this.#netlink, { ifindex: this.dataplane.ifindex, networks: networks(this.config) });
+    checkNetworks(this.#netlink, { ifindex: this.dataplane.ifindex, networks: overlayNetworks(this.config) });
 
     const previous = readSubnetEnv(this.#options.subnetFile);
     this.own = await this.registry.acquire(
@@ -304,20 +304,15 @@ class Daemon implements Subject {
 }
 
 /** An overlay that contains the underlay's addresses would route the tunnel into itself. */
-function checkSeparation({ ipv4, ipv6 }: NetworkConfig, underlay: Underlay): void {
-  for (const pool of [ipv4, ipv6]) {
-    for (const address of [underlay.address4, underlay.address6]) {
-      if (pool === null || address === null || !contains(pool.network, address)) continue;
-      throw new WeftError(
-        `the overlay's network ${pool.network.text} contains the address ${address.text} of ${underlay.name}, over which ` +
-          "it would run: give the overlay a network of its own, or name another interface with --iface",
-      );
-    }
+function checkSeparation(config: NetworkConfig, underlay: Underlay): void {
+  for (const address of [underlay.address4, underlay.address6]) {
+    const around = address === null ? null : overlayAround(config, address);
+    if (address === null || around === null) continue;
+    throw new WeftError(
+      `the overlay's network ${around.text} contains the address ${address.text} of ${underlay.name}, over which ` +
+        "it would run: give the overlay a network of its own, or name another interface with --iface",
+    );
   }
-}
-
-function networks({ ipv4, ipv6 }: NetworkConfig): Cidr[] {
-  return [ipv4, ipv6].flatMap((pool) => (pool === null ? [] : [pool.network]));
 }
 
 /** The device's settings: flannel's too, the network address of each subnet on it and one route per network. */
@@ -334,6 +329,6 @@ function tunSettings(
     ifindex: dataplane.ifindex,
     mtu: tunnelMtu(type, mtu ?? underlay.mtu, outer),
     addresses: own.subnets.map(({ prefix: { ip } }) => cidr(ip, ipBits(ip.family))),
-    networks: networks(config).filter(({ ip }) => families.includes(ip.family)),
+    networks: overlayNetworks(config).filter(({ ip }) => families.includes(ip.family)),
   };
 }

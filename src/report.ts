@@ -2,7 +2,7 @@
  * What the daemon says of itself: the answers of the admin socket and the metrics, put together from the parts at the
  * moment of asking. Nothing here is kept up to date in between.
  */
-import type { NetworkConfig } from "./config/network-config.js";
+import { type NetworkConfig, overlayNetworks } from "./config/network-config.js";
 import { VERSION } from "./config/version.js";
 import type { CounterValue, Dataplane } from "./dataplane/engine.js";
 import type { PeerRow, Tables } from "./fib/compile.js";
@@ -43,7 +43,7 @@ export function reportStatus(subject: Subject): Status {
       underlay === null
         ? null
         : { interface: underlay.name, mtu: underlay.mtu, addresses: publishedAddresses(underlay) },
-    networks: [config?.ipv4, config?.ipv6].flatMap((pool) => (pool ? [pool.network.text] : [])),
+    networks: config === null ? [] : overlayNetworks(config).map(({ text }) => text),
     subnets: own?.subnets.map(({ prefix }) => prefix.text) ?? [],
     macs: [...new Set(macs)],
     registry: registry.status(),

@@ -312,7 +312,6 @@ static const char *event_kind(enum event_kind kind)
 
 static napi_value event_object(napi_env env, const struct event *event)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     char address[INET6_ADDRSTRLEN];
     napi_value object;
     napi_create_object(env, &object);
@@ -320,7 +319,7 @@ static napi_value event_object(napi_env env, const struct event *event)
     set_string(env, object, "code", strerrorname_np(event->error));
     if (event->kind != EVENT_PEER_ERROR)
         set_string(env, object, "address", NULL);
-    else if (memcmp(event->address, mapped, sizeof mapped) == 0)
+    else if (ip_is_mapped(event->address))
         set_string(env, object, "address",
                    inet_ntop(AF_INET, event->address + 12, address, sizeof address));
     else

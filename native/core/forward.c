@@ -1,7 +1,6 @@
 /* Functions stand in the order in which a packet meets them: tx first, then rx. */
 #include "forward.h"
 
-#include "checksum.h"
 #include "gso.h"
 #include "neighbour.h"
 #include "vxlan.h"
@@ -201,8 +200,8 @@ static enum drop check_source(const struct forward *f, const struct peer *peer,
         return DROP_martian;
     if (owner != FIB_NONE)
         return t->peers[owner].node == peer->node ? DROP_NONE : DROP_spoofed;
-    uint8_t address[16] = {[10] = 0xff, [11] = 0xff};
-    memcpy(address + 16 - ip_address_size(ip->family), ip->src, ip_address_size(ip->family));
+    uint8_t address[16];
+    ip_map(ip->family, ip->src, address);
     const struct peer *host = tables_peer(t, address);
     return host != NULL && host->node == peer->node ? DROP_NONE : DROP_spoofed;
 }
@@ -224,11 +223,8 @@ static enum drop restore_offload(const struct forward *f, size_t gro_size, struc
     bool super = p->len > mtu && !ip->fragment;
     enum csum_state state = ip_checksum_state(p->data, ip);
     p->verified = state == CSUM_GOOD;
-    if (state == CSUM_PARTIAL || (super && state == CSUM_GOOD)) {
-        p->csum_start = (uint16_t)ip->upper;
-        p->csum_offset = ip_csum_offset(ip->proto);
-        p->partial = true;
-    }
+    if (state == CSUM_PARTIAL || (super && state == CSUM_GOOD))
+        ip_make_partial(p, p->len);
     if (!super || state == CSUM_NONE)
         return DROP_NONE;
     if (state == CSUM_BAD)
@@ -244,11 +240,6 @@ static enum drop restore_offload(const struct forward *f, size_t gro_size, struc
     } else if (gro_size != 0 && gro_size + header_len <= mtu) {
         p->gso = GSO_UDP;
         p->mss = (uint16_t)gro_size;
-    }
-    if (state == CSUM_GOOD) {
-        uint64_t pseudo =
-            csum_pseudo(ip->family, ip->src, ip->dst, ip->proto, (uint32_t)(ip->len - ip->upper));
-        put16(p->data + p->csum_start + p->csum_offset, csum_fold(pseudo));
     }
     return DROP_NONE;
 }

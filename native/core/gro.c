@@ -1,8 +1,6 @@
 /* Which flow a packet belongs to, whether it continues that, and the header of the result. */
 #include "gro.h"
 
-#include "checksum.h"
-
 enum {
     TCP_SEQ = 4,
     TCP_ACK = 8,
@@ -78,27 +76,14 @@ static bool continues(const struct gro_flow *flow, const struct packet *p, size_
 static void finish(struct gro_flow *flow)
 {
     struct packet *head = &flow->head;
-    uint8_t *upper = head->data + head->ip.upper;
-    size_t upper_len = flow->len - head->ip.upper;
     if (flow->segments == 1)
         return;
-    if (head->ip.family == 4) {
-        put16(head->data + 2, (unsigned)flow->len);
-        put16(head->data + 10, 0);
-        put16(head->data + 10, csum_finish(csum_bytes(head->data, IPV4_HEADER)));
-    } else {
-        put16(head->data + 4, (unsigned)upper_len);
-    }
+    ip_set_length(head->data, &head->ip, flow->len);
     if (head->ip.proto == PROTO_UDP)
-        put16(upper + 4, (unsigned)upper_len);
+        put16(head->data + head->ip.upper + 4, (unsigned)(flow->len - head->ip.upper));
     head->gso = head->ip.proto == PROTO_UDP ? GSO_UDP : GSO_TCP;
     head->mss = (uint16_t)flow->size;
-    head->partial = true;
-    head->csum_start = (uint16_t)head->ip.upper;
-    head->csum_offset = ip_csum_offset(head->ip.proto);
-    put16(upper + head->csum_offset,
-          csum_fold(csum_pseudo(head->ip.family, head->ip.src, head->ip.dst, head->ip.proto,
-                                (uint32_t)upper_len)));
+    ip_make_partial(head, flow->len);
 }
 
 static void write_flow(struct gro *gro, struct gro_flow *flow)

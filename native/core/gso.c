@@ -39,18 +39,6 @@ enum drop gso_begin(struct gso_segments *g, const struct packet *p, const struct
     return DROP_NONE;
 }
 
-static void write_ip_header(const struct gso_segments *g, uint8_t *header, size_t len)
-{
-    if (g->ip.family == 6) {
-        put16(header + 4, (unsigned)(len - IPV6_HEADER));
-        return;
-    }
-    put16(header + 2, (unsigned)len);
-    put16(header + 4, get16(header + 4) + g->index);
-    put16(header + 10, 0);
-    put16(header + 10, csum_finish(csum_bytes(header, g->ip.upper)));
-}
-
 static void write_tcp_header(const struct gso_segments *g, uint8_t *tcp, bool last)
 {
     put32(tcp + 4, get32(tcp + 4) + g->index * g->packet->mss);
@@ -71,7 +59,9 @@ bool gso_next(struct gso_segments *g, uint8_t *headers, uint8_t **payload, size_
     uint8_t *upper = headers + g->ip.upper;
 
     memcpy(headers, p->data, g->header_len);
-    write_ip_header(g, headers, g->header_len + size);
+    if (g->ip.family == 4)
+        put16(headers + 4, get16(headers + 4) + g->index);
+    ip_set_length(headers, &g->ip, g->header_len + size);
     if (p->gso == GSO_TCP)
         write_tcp_header(g, upper, size == left);
     else

@@ -132,13 +132,26 @@ static enum drop check_addresses4(const uint8_t *src, const uint8_t *dst)
     return DROP_NONE;
 }
 
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+void ip_map(int family, const uint8_t *address, uint8_t out[16])
+{
+    memcpy(out, mapped_prefix, sizeof mapped_prefix);
+    memcpy(out + 16 - ip_address_size(family), address, ip_address_size(family));
+}
+
+bool ip_is_mapped(const uint8_t address[16])
+{
+    return memcmp(address, mapped_prefix, sizeof mapped_prefix) == 0;
+}
+
 /* Not unspecified, loopback, mapped IPv4 or link-local (RFC 4291 2.5.2, 2.5.3, 2.5.5.2, 2.5.6). */
 static bool travels6(const uint8_t *address)
 {
-    static const uint8_t zeros[15], mapped[12] = {[10] = 0xff, [11] = 0xff};
+    static const uint8_t zeros[15];
     bool unspecified_or_loopback = memcmp(address, zeros, 15) == 0 && address[15] <= 1;
     bool link_local = address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
-    return !unspecified_or_loopback && !link_local && memcmp(address, mapped, sizeof mapped) != 0;
+    return !unspecified_or_loopback && !link_local && !ip_is_mapped(address);
 }
 
 static enum drop check_addresses6(const uint8_t *src, const uint8_t *dst)
@@ -166,6 +179,28 @@ void ip_decrement_ttl(uint8_t *data, int family)
     uint16_t before = get16(data + 8); /* TTL and protocol share a 16-bit word */
     data[8]--;
     put16(data + 10, csum_update(get16(data + 10), before, get16(data + 8)));
+}
+
+void ip_set_length(uint8_t *data, const struct ip_info *ip, size_t len)
+{
+    if (ip->family == 6) {
+        put16(data + 4, (unsigned)(len - IPV6_HEADER));
+        return;
+    }
+    put16(data + 2, (unsigned)len);
+    put16(data + 10, 0);
+    put16(data + 10, csum_finish(csum_bytes(data, ip->upper)));
+}
+
+void ip_make_partial(struct packet *p, size_t len)
+{
+    const struct ip_info *ip = &p->ip;
+    p->partial = true;
+    p->csum_start = (uint16_t)ip->upper;
+    p->csum_offset = ip_csum_offset(ip->proto);
+    uint64_t pseudo =
+        csum_pseudo(ip->family, ip->src, ip->dst, ip->proto, (uint32_t)(len - ip->upper));
+    put16(p->data + p->csum_start + p->csum_offset, csum_fold(pseudo));
 }
 
 void ip_complete_checksum(struct packet *p, const struct ip_info *ip)

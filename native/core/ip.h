@@ -72,11 +72,21 @@ static inline size_t ip_address_size(int family)
     return family == 4 ? 4 : 16;
 }
 
+/* Underlay addresses have one form, 16 bytes: IPv4 is mapped, ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
+void ip_map(int family, const uint8_t *address, uint8_t out[16]);
+bool ip_is_mapped(const uint8_t address[16]);
+
 /* Offset of the checksum field in the upper-layer header; 0 for protocols that are not TCP or UDP. */
 static inline uint16_t ip_csum_offset(uint8_t proto)
 {
     return proto == PROTO_TCP ? 16 : proto == PROTO_UDP ? 6 : 0;
 }
+
+/* Sets the header's length to `len` bytes in all, and the IPv4 header checksum over whatever the header then holds. */
+void ip_set_length(uint8_t *data, const struct ip_info *ip, size_t len);
+
+/* Leaves only the pseudo-header's sum in the checksum of a packet (p->ip) of `len` bytes, for the kernel to complete. */
+void ip_make_partial(struct packet *p, size_t len);
 
 /* Completes a partial checksum in place (and makes the packet not partial). Its offsets must have been checked. */
 void ip_complete_checksum(struct packet *p, const struct ip_info *ip);

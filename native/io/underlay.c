@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../core/ip.h"
 #include "uapi_compat.h"
 
 /* The default receive buffer keeps 92 packets of 1400 bytes; this one about 20 ms of 10 Gb/s. */
@@ -85,11 +86,9 @@ void underlay_close(struct underlay *u)
 
 /* --- sending -------------------------------------------------------------------------------------------------- */
 
-static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
-
 int underlay_family(const struct peer *peer)
 {
-    return memcmp(peer->address, mapped_prefix, sizeof mapped_prefix) == 0 ? AF_INET : AF_INET6;
+    return ip_is_mapped(peer->address) ? AF_INET : AF_INET6;
 }
 
 /* Everything a message points to. */
@@ -178,12 +177,12 @@ int underlay_send_singly(const struct underlay *u, const struct tables *tables,
 
 static void map_address(const struct sockaddr_storage *from, uint8_t address[16])
 {
-    if (from->ss_family == AF_INET6) {
-        memcpy(address, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
-    } else {
-        memcpy(address, mapped_prefix, sizeof mapped_prefix);
-        memcpy(address + 12, &((const struct sockaddr_in *)from)->sin_addr, 4);
-    }
+    const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
+    if (from->ss_family == AF_INET6)
+        ip_map(6, in6->sin6_addr.s6_addr, address);
+    else
+        ip_map(4, (const uint8_t *)&in->sin_addr, address);
 }
 
 static void read_control(struct msghdr *m, struct received *message, uint32_t *overflows)

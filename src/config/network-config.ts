@@ -38,6 +38,16 @@ export interface NetworkConfig {
   readonly warnings: readonly string[];
 }
 
+/** The overlay's networks, IPv4 first. */
+export function overlayNetworks({ ipv4, ipv6 }: Pick<NetworkConfig, "ipv4" | "ipv6">): Cidr[] {
+  return [ipv4, ipv6].flatMap((pool) => (pool === null ? [] : [pool.network]));
+}
+
+/** The overlay's network that an address lies in, where no address of the underlay may lie; null for none. */
+export function overlayAround(config: NetworkConfig, address: Ip): Cidr | null {
+  return overlayNetworks(config).find((candidate) => contains(candidate, address)) ?? null;
+}
+
 /** What a pool is made of; null = by default. */
 export interface PoolInput {
   readonly network: Cidr;

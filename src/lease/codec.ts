@@ -11,7 +11,7 @@ import { formatMac, parseMac } from "../net/mac.js";
 import type { Rejection } from "./lease.js";
 
 /** A value longer than this is not looked at: flannel's are below 300 bytes. */
-export const MAX_VALUE_BYTES = 4096;
+const MAX_VALUE_BYTES = 4096;
 
 /** The subnets that a key names. */
 export interface LeaseSubnets {

@@ -2,7 +2,7 @@
  * What is believed of what the registry says. Everything in it may be wrong or hostile: a record becomes a lease only
  * when it fits the network config and this node's backend, and of leases that overlap the oldest counts. Pure.
  */
-import type { NetworkConfig, Pool } from "../config/network-config.js";
+import { type NetworkConfig, overlayAround, type Pool } from "../config/network-config.js";
 import { type Cidr, contains } from "../net/cidr.js";
 import { type Ip, ipToBigInt, isUnicast } from "../net/ip.js";
 import { decodeRecord, type LeaseRecord } from "./codec.js";
@@ -75,12 +75,8 @@ function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
 /** Why no node can be reached at an underlay address, as a sentence; null when one may be. */
 function implausibleAddress(address: Ip, config: NetworkConfig): string | null {
   if (!isUnicast(address)) return `${address.text} is no address that a host may have`;
-  for (const pool of [config.ipv4, config.ipv6]) {
-    if (pool !== null && contains(pool.network, address)) {
-      return `the public address ${address.text} lies inside the overlay ${pool.network.text}`;
-    }
-  }
-  return null;
+  const around = overlayAround(config, address);
+  return around === null ? null : `the public address ${address.text} lies inside the overlay ${around.text}`;
 }
 
 /**

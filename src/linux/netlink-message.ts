@@ -57,7 +57,7 @@ export function u8(...values: readonly number[]): Uint8Array {
   return Uint8Array.from(values);
 }
 
-export function u16(...values: readonly number[]): Uint8Array {
+function u16(...values: readonly number[]): Uint8Array {
   return new Uint8Array(Uint16Array.from(values).buffer);
 }
 
@@ -111,7 +111,7 @@ export function nested(attributes: Attributes, type: number): Attributes {
   return parseAttributes(attributes.get(type) ?? u8());
 }
 
-export function readU16(bytes: Uint8Array, at: number): number {
+function readU16(bytes: Uint8Array, at: number): number {
   return view(bytes).getUint16(at, LITTLE_ENDIAN);
 }
 

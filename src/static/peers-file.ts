@@ -20,6 +20,7 @@ import {
   makePool,
   type NetworkConfig,
   type Pool,
+  overlayAround,
 } from "../config/network-config.js";
 import type { Lease } from "../lease/lease.js";
 import { type Cidr, contains, network, overlaps, parseCidr } from "../net/cidr.js";
@@ -147,10 +148,9 @@ class Reader {
       return this.fail(path("address"), `${name}: "${addressText}" is no address that a host may have`);
     }
     if (address.family === 6 && backend.type === "udp") this.fail(path("address"), UDP_IS_IPV4);
-    for (const pool of [config.ipv4, config.ipv6]) {
-      if (pool !== null && contains(pool.network, address)) {
-        this.fail(path("address"), `${name}: ${address.text} lies inside the overlay ${pool.network.text}`);
-      }
+    const around = overlayAround(config, address);
+    if (around !== null) {
+      this.fail(path("address"), `${name}: ${address.text} lies inside the overlay ${around.text}`);
     }
     const prefixes = subnets.map((text, place) => this.subnet(config, text, path("subnets", place)));
     if (new Set(prefixes.map(({ ip }) => ip.family)).size < prefixes.length) {

@@ -22,6 +22,20 @@ async function start(t: ExecutionContext): Promise<{ weft: Node; peer: Agent }> 
   return { weft, peer };
 }
 
+/** A socket in weft's pod, and what datagrams of flannel's pod to it have in common. */
+async function listen({ pod }: Node): Promise<{ receiver: Agent; fields: Parameters<typeof ipv4Udp>[0] }> {
+  const receiver = await Agent.start(pod.ns);
+  await receiver.do("udp-open", { address: "0.0.0.0", port: 5000 });
+  const fields = {
+    source: "10.5.2.9",
+    destination: pod.address,
+    sourcePort: 4000,
+    destinationPort: 5000,
+    id: 77,
+  };
+  return { receiver, fields };
+}
+
 test("what weft sends is the inner packet and nothing else, its TTL one less, its checksums right", async (t) => {
   const { weft, peer } = await start(t);
   const sender = await Agent.start(weft.pod.ns);
@@ -54,15 +68,7 @@ test("what weft sends is the inner packet and nothing else, its TTL one less, it
 test("what a flannel node sends reaches the pod unchanged but for the host's TTL", async (t) => {
   const { weft, peer } = await start(t);
   const capture = await Capture.start(weft.pod.ns, "eth0", "udp", t.teardown);
-  const receiver = await Agent.start(weft.pod.ns);
-  await receiver.do("udp-open", { address: "0.0.0.0", port: 5000 });
-  const fields = {
-    source: "10.5.2.9",
-    destination: weft.pod.address,
-    sourcePort: 4000,
-    destinationPort: 5000,
-    id: 77,
-  };
+  const { receiver, fields } = await listen(weft);
   const texts = ["weft", "", "x".repeat(1444)];
   for (const text of texts) {
     const packet = ipv4Udp({ ...fields, ttl: 10 }, Buffer.from(text));
@@ -89,14 +95,7 @@ test("what a flannel node sends reaches the pod unchanged but for the host's TTL
 
 test("damaged and strange datagrams are dropped under their reason, and the next one passes", async (t) => {
   const { weft, peer } = await start(t);
-  const receiver = await Agent.start(weft.pod.ns);
-  await receiver.do("udp-open", { address: "0.0.0.0", port: 5000 });
-  const fields = {
-    source: "10.5.2.9",
-    destination: weft.pod.address,
-    sourcePort: 4000,
-    destinationPort: 5000,
-  };
+  const { receiver, fields } = await listen(weft);
   const good = ipv4Udp(fields, Buffer.from("good"));
   const withByte = (at: number, value: number): Uint8Array => Uint8Array.from(good).fill(value, at, at + 1);
   const cases = [
