@@ -2,6 +2,7 @@
  * A real etcd process for a test: its own ports and data directory, on loopback or inside a network namespace, gone
  * with the test. It is spoken to with etcdctl, so that what weft writes is seen through other eyes.
  */
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -81,8 +82,20 @@ export class Etcd {
   }
 }
 
-/** Starts etcd and resolves when it serves. */
+/** Starts etcd and resolves when it serves. Another test may take a port first: then with other ports. */
 export async function startEtcd(onCleanup: OnCleanup, setup: EtcdSetup = {}): Promise<Etcd> {
+  for (let tries = 1; ; tries++) {
+    const etcd = await prepareEtcd(onCleanup, setup);
+    try {
+      await etcd.start();
+      return etcd;
+    } catch (error) {
+      if (tries === 5 || !String(error).includes("address already in use")) throw error;
+    }
+  }
+}
+
+async function prepareEtcd(onCleanup: OnCleanup, setup: EtcdSetup): Promise<Etcd> {
   const { netns = null, address = "127.0.0.1", tls = null } = setup;
   const directory = await temporaryDirectory(onCleanup);
   const [clientPort, peerPort] = netns === null ? await freePorts(address) : [2379, 2380];
@@ -120,20 +133,27 @@ export async function startEtcd(onCleanup: OnCleanup, setup: EtcdSetup = {}): Pr
     ...["etcdctl", "--endpoints", endpoint],
     ...(tls === null ? [] : ["--cacert", tls.ca, "--cert", tls.cert, "--key", tls.key]),
   );
-  const etcd = new Etcd(endpoint, server, ctl, onCleanup);
-  await etcd.start();
-  return etcd;
+  return new Etcd(endpoint, server, ctl, onCleanup);
 }
 
-/** Two ports that nobody listens on. */
+/**
+ * Two different ports that nobody listens on, from below the range (net.ipv4.ip_local_port_range) out of which the
+ * kernel gives connections theirs: one of those could take a port between this look and etcd's own.
+ */
 async function freePorts(address: string): Promise<[number, number]> {
-  const servers = [createServer(), createServer()];
-  const ports: number[] = [];
-  for (const server of servers) {
-    await once(server.listen(0, address), "listening");
-    const bound = server.address();
-    if (typeof bound === "object" && bound !== null) ports.push(bound.port);
+  const taken = new Set<number>();
+  for (let tries = 0; taken.size < 2 && tries < 100; tries++) {
+    const port = randomInt(10_000, 32_000);
+    const server = createServer();
+    try {
+      await once(server.listen(port, address), "listening");
+      await once(server.close(), "close");
+      taken.add(port);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    }
   }
-  for (const server of servers) await once(server.close(), "close");
-  return [ports[0] ?? 0, ports[1] ?? 0];
+  const [client, peer] = taken;
+  if (client === undefined || peer === undefined) throw new Error(`no free ports on ${address}`);
+  return [client, peer];
 }
