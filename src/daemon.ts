@@ -271,9 +271,9 @@ class Daemon implements Subject {
           { reason: code },
           `the kernel's ${detail ?? ""} offload is broken here and not used any more`,
         );
-      } else {
+      } else if (kind === "tun-gone" || kind === "worker-failed") {
         const what = kind === "tun-gone" ? `the TUN device ${this.#options.tun} is gone` : "a worker failed";
-        this.#stop.abort(new WeftError(`${what} (${code})`));
+        this.#stop.abort(new WeftError(`${what} (${code ?? ""})`));
       }
     }
   }

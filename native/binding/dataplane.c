@@ -13,8 +13,9 @@
 #include <string.h>
 
 #include "../io/engine.h"
+#include "../io/worker.h"
 
-enum { ARGUMENTS_MAX = 5, PEER_NUMBERS = 6 };
+enum { ARGUMENTS_MAX = 5, PEER_NUMBERS = 7 };
 
 struct handle {
     struct engine *engine; /* null once stopped */
@@ -265,11 +266,12 @@ static uint64_t relaxed(const _Atomic uint64_t *value)
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-static void read_peer(const struct peer *peer, unsigned workers, uint64_t into[PEER_NUMBERS])
+static void read_peer(const struct peer *peer, unsigned workers, uint64_t now_ms,
+                      uint64_t into[PEER_NUMBERS])
 {
     memset(into, 0, PEER_NUMBERS * sizeof *into);
     for (unsigned i = 0; i < workers; i++) {
-        const struct peer_stats *stats = &peer->stats[i];
+        const struct peer_stats *stats = &peer->state->stats[i];
         uint64_t received = relaxed(&stats->last_received_ms);
         into[0] += relaxed(&stats->tx_packets);
         into[1] += relaxed(&stats->tx_bytes);
@@ -278,6 +280,7 @@ static void read_peer(const struct peer *peer, unsigned workers, uint64_t into[P
         into[4] += relaxed(&stats->errors);
         into[5] = received > into[5] ? received : into[5];
     }
+    into[6] = path_mtu(&peer->state->path, now_ms);
 }
 
 static napi_value dataplane_read_peer_counters(napi_env env, napi_callback_info info)
@@ -291,8 +294,9 @@ static napi_value dataplane_read_peer_counters(napi_env env, napi_callback_info 
     uint64_t *into = get_places(env, values[1], (size_t)peers * PEER_NUMBERS);
     if (into == NULL)
         return NULL;
+    uint64_t now_ms = worker_now_ms();
     for (uint32_t i = 0; i < peers; i++)
-        read_peer(&tables->peers[i], handle->engine->worker_count, into + i * PEER_NUMBERS);
+        read_peer(&tables->peers[i], handle->engine->worker_count, now_ms, into + i * PEER_NUMBERS);
     return undefined(env);
 }
 
@@ -305,8 +309,12 @@ static const char *event_kind(enum event_kind kind)
         return "tun-gone";
     case EVENT_OFFLOAD_OFF:
         return "offload-off";
-    default:
+    case EVENT_PEER_ERROR:
         return "peer-error";
+    case EVENT_PEER_DROP:
+        return "peer-drop";
+    default:
+        return "path-mtu";
     }
 }
 
@@ -316,16 +324,17 @@ static napi_value event_object(napi_env env, const struct event *event)
     napi_value object;
     napi_create_object(env, &object);
     set_string(env, object, "kind", event_kind(event->kind));
-    set_string(env, object, "code", strerrorname_np(event->error));
-    if (event->kind != EVENT_PEER_ERROR)
-        set_string(env, object, "address", NULL);
-    else if (ip_is_mapped(event->address))
-        set_string(env, object, "address",
-                   inet_ntop(AF_INET, event->address + 12, address, sizeof address));
-    else
-        set_string(env, object, "address",
-                   inet_ntop(AF_INET6, event->address, address, sizeof address));
+    bool about_peer = event->kind >= EVENT_PEER_ERROR, ipv4 = ip_is_mapped(event->address);
+    set_string(env, object, "code", event->error == 0 ? NULL : strerrorname_np(event->error));
+    set_string(env, object, "address",
+               about_peer ? inet_ntop(ipv4 ? AF_INET : AF_INET6, event->address + (ipv4 ? 12 : 0),
+                                      address, sizeof address)
+                          : NULL);
     set_string(env, object, "detail", event->detail);
+    if (event->kind == EVENT_PATH_MTU)
+        set_number(env, object, "value", event->value);
+    else
+        set_string(env, object, "value", NULL);
     return object;
 }
 

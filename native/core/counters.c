@@ -30,3 +30,14 @@ const struct counter_info *counters_table(size_t *count)
     *count = used;
     return table;
 }
+
+const char *drop_name(enum drop reason)
+{
+    static const char *const names[DROP_COUNT] = {
+        [DROP_NONE] = "none",
+#define DROP(name, directions, sentence) [DROP_##name] = #name,
+#include "drop_reasons.def"
+#undef DROP
+    };
+    return names[reason];
+}

@@ -44,6 +44,9 @@ struct counter_info {
 /* The table, in the order in which counters are reported. Writes its length to *count. Static memory. */
 const struct counter_info *counters_table(size_t *count);
 
+/* The name of a drop reason in the table. Static memory. */
+const char *drop_name(enum drop reason);
+
 /* Adds to a value of which the calling thread is the only writer. */
 static inline void counter_bump(_Atomic uint64_t *value, uint64_t n)
 {

@@ -91,11 +91,16 @@ static bool build_trie(struct trie *t, const struct fib_route *const *sorted, si
     return true;
 }
 
-static int by_family_then_length(const void *a, const void *b)
+/* The order of insertion: what comes later wins where both are. */
+static int by_family_length_result(const void *a, const void *b)
 {
     const struct fib_route *x = *(const struct fib_route *const *)a;
     const struct fib_route *y = *(const struct fib_route *const *)b;
-    return x->family != y->family ? x->family - y->family : x->length - y->length;
+    if (x->family != y->family)
+        return x->family - y->family;
+    if (x->length != y->length)
+        return x->length - y->length;
+    return (x->result > y->result) - (x->result < y->result);
 }
 
 static bool valid(const struct fib_route *r)
@@ -121,7 +126,7 @@ struct fib *fib_build(const struct fib_route *routes, size_t n)
         sorted[i] = &routes[i];
         ipv4 += routes[i].family == 4;
     }
-    qsort(sorted, n, sizeof *sorted, by_family_then_length);
+    qsort(sorted, n, sizeof *sorted, by_family_length_result);
     if (!build_trie(&fib->ipv4, sorted, ipv4) || !build_trie(&fib->ipv6, sorted + ipv4, n - ipv4))
         goto fail;
     free(sorted);

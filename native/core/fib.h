@@ -26,7 +26,7 @@ struct fib_route {
 struct fib;
 
 /*
- * Builds a table from n routes (in any order, not modified; of two equal prefixes either one may win).
+ * Builds a table from n routes (in any order, not modified; of two equal prefixes the one with the larger result wins).
  * Returns null with errno EINVAL (a bad length, family or result) or ENOMEM. The caller frees with fib_free.
  */
 struct fib *fib_build(const struct fib_route *routes, size_t n);

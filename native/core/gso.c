@@ -34,7 +34,9 @@ enum drop gso_begin(struct gso_segments *g, const struct packet *p, const struct
         .ip = *ip,
         .header_len = header_len,
         .offset = header_len,
-        .base_sum = csum_pseudo(ip->family, ip->src, ip->dst, ip->proto, 0),
+        /* The partial checksum is the sum of addresses, protocol and length; without the latter. */
+        .base_sum = (uint64_t)get16(p->data + ip->upper + p->csum_offset) +
+                    (uint16_t) ~(ip->len - ip->upper),
     };
     return DROP_NONE;
 }

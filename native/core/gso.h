@@ -23,7 +23,8 @@ struct gso_segments {
     size_t header_len; /* IP and upper-layer header: the same for every segment */
     size_t offset;     /* of the next segment's payload in the packet */
     uint32_t index;    /* of the next segment */
-    uint64_t base_sum; /* of addresses and protocol */
+    uint64_t
+        base_sum; /* of addresses (the final destination, behind a routing header) and protocol */
 };
 
 /*

@@ -2,6 +2,7 @@
 #include "icmp.h"
 
 #include "checksum.h"
+#include "path.h"
 
 enum {
     ICMP_HEADER = 8,
@@ -20,6 +21,7 @@ static const struct icmp_kind kinds[DROP_COUNT] = {
     [DROP_family] = {3, 0, 1, 0},
     [DROP_ttl] = {11, 0, 3, 0},    /* TTL exceeded in transit · hop limit exceeded */
     [DROP_too_big] = {3, 4, 2, 0}, /* fragmentation needed · packet too big */
+    [DROP_nested] = {3, 13, 1, 1}, /* administratively prohibited */
 };
 
 bool bucket_take(struct bucket *b, uint32_t capacity, uint32_t per_second, uint64_t now_ms)
@@ -36,13 +38,15 @@ bool bucket_take(struct bucket *b, uint32_t capacity, uint32_t per_second, uint6
     return true;
 }
 
-bool icmp_allowed(struct icmp_limiter *limiter, int family, const uint8_t *address, uint64_t now_ms)
+bool icmp_allowed(struct icmp_limiter *limiter, enum drop reason, int family,
+                  const uint8_t *address, uint64_t now_ms)
 {
     uint32_t hash = 0;
     for (size_t i = 0; i < ip_address_size(family); i++)
         hash = (hash ^ address[i]) * 0x01000193u; /* FNV-1a */
     struct bucket *target = &limiter->targets[(hash ^ (hash >> 16)) % ICMP_TARGETS];
-    return bucket_take(target, 6, 1, now_ms) && bucket_take(&limiter->total, 50, 1000, now_ms);
+    return (reason == DROP_too_big || bucket_take(target, 6, 1, now_ms)) &&
+           bucket_take(&limiter->total, 50, 1000, now_ms);
 }
 
 bool icmp_answers(enum drop reason)
@@ -113,14 +117,16 @@ static size_t error6(uint8_t *out, const struct icmp_kind *kind, uint32_t word,
     return IPV6_HEADER + payload;
 }
 
-size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self, const uint8_t *data,
-                  const struct ip_info *ip)
+size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self, uint32_t mtu,
+                  const uint8_t *data, const struct ip_info *ip)
 {
     static const uint8_t absent[16];
     const uint8_t *source = ip->family == 4 ? self->address4 : self->address6;
     if (!icmp_answers(reason) || ip->later_fragment || is_icmp_error(data, ip) ||
         memcmp(source, absent, ip_address_size(ip->family)) == 0)
         return 0;
-    uint32_t word = reason == DROP_too_big ? self->mtu : 0; /* RFC 1191 4, RFC 4443 3.2 */
+    /* RFC 1191 4, RFC 4443 3.2; every IPv6 link carries 1280 bytes, so less is not said (RFC 8200 5). */
+    uint32_t least = ip->family == 4 ? 0 : PATH_MTU_MIN6;
+    uint32_t word = reason != DROP_too_big ? 0 : mtu < least ? least : mtu;
     return (ip->family == 4 ? error4 : error6)(out, &kinds[reason], word, self, data, ip);
 }

@@ -17,7 +17,8 @@ enum { ICMP_ERROR_MAX = 1280 };
 
 /*
  * Token buckets as the kernel's (net/ipv4/icmp.c): in total 1000 a second with a burst of 50, to one destination one
- * a second with a burst of 6. Destinations share buckets by hash. Zero-initialised is full and ready.
+ * a second with a burst of 6, except for what path MTU discovery needs. Destinations share buckets by hash.
+ * Zero-initialised is full and ready.
  */
 enum { ICMP_TARGETS = 256 };
 struct bucket {
@@ -29,9 +30,9 @@ struct icmp_limiter {
     struct bucket targets[ICMP_TARGETS];
 };
 
-/* Takes a token for `address`; false when there is none. now_ms: CLOCK_MONOTONIC. */
-bool icmp_allowed(struct icmp_limiter *limiter, int family, const uint8_t *address,
-                  uint64_t now_ms);
+/* Takes a token for an error about `reason` to `address`; false when there is none. now_ms: CLOCK_MONOTONIC. */
+bool icmp_allowed(struct icmp_limiter *limiter, enum drop reason, int family,
+                  const uint8_t *address, uint64_t now_ms);
 
 /* The same bucket with a capacity (tokens) and a refill (tokens a second) of the caller's. */
 bool bucket_take(struct bucket *b, uint32_t capacity, uint32_t per_second, uint64_t now_ms);
@@ -41,11 +42,11 @@ bool icmp_answers(enum drop reason);
 
 /*
  * Writes the error for `reason` about the packet that `ip` describes, as it came in, to `out` (ICMP_ERROR_MAX bytes).
- * Returns its length, or 0 when no error may be sent: about ICMP errors,
+ * mtu: what would have gone through, for DROP_too_big. Returns its length, or 0 when no error may be sent: about ICMP errors,
  * fragments but the first, and when this host has no address of the family (RFC 1122 3.2.2, RFC 1812 4.3.2.7,
  * RFC 4443 2.4(e)). Multicast and unspecified addresses never get here: ip_check_addresses stops them.
  */
-size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self, const uint8_t *data,
-                  const struct ip_info *ip);
+size_t icmp_error(uint8_t *out, enum drop reason, const struct self_row *self, uint32_t mtu,
+                  const uint8_t *data, const struct ip_info *ip);
 
 #endif

@@ -61,19 +61,27 @@ static enum drop parse4(const uint8_t *data, size_t len, struct ip_info *ip)
     return DROP_NONE;
 }
 
-/* RFC 8200 4: walks the extension headers. A chain that is cut off ends the walk; what is behind it is opaque. */
-static void walk_extensions(const uint8_t *data, struct ip_info *ip)
+/*
+ * RFC 8200 4: walks the extension headers. A chain that is cut off ends the walk; what is behind it is opaque. A
+ * routing header of type 0 that has not arrived is a source route (RFC 5095).
+ */
+static enum drop walk_extensions(const uint8_t *data, struct ip_info *ip)
 {
     for (;;) {
         bool fragment = ip->proto == IPV6_FRAGMENT;
         bool extension = fragment || ip->proto == IPV6_HOP_BY_HOP || ip->proto == IPV6_ROUTING ||
                          ip->proto == IPV6_DESTINATION;
         if (!extension || ip->later_fragment || ip->upper + 8 > ip->len)
-            return;
+            return DROP_NONE;
         const uint8_t *header = data + ip->upper;
         size_t size = fragment ? 8 : (size_t)header[1] * 8 + 8;
         if (ip->upper + size > ip->len)
-            return;
+            return DROP_NONE;
+        if (ip->proto == IPV6_ROUTING && header[3] != 0) {
+            if (header[2] == 0)
+                return DROP_source_route;
+            ip->routed = true;
+        }
         if (fragment) {
             ip->fragment = true;
             ip->later_fragment = (get16(header + 2) & 0xfff8) != 0;
@@ -100,8 +108,7 @@ static enum drop parse6(const uint8_t *data, size_t len, struct ip_info *ip)
         .src = data + 8,
         .dst = data + 24,
     };
-    walk_extensions(data, ip);
-    return DROP_NONE;
+    return walk_extensions(data, ip);
 }
 
 enum drop ip_parse(const uint8_t *data, size_t len, struct ip_info *ip)
@@ -170,6 +177,32 @@ enum drop ip_check_addresses(const struct ip_info *ip)
                            : check_addresses6(ip->src, ip->dst);
 }
 
+bool ip_merge_ecn(uint8_t *data, struct ip_info *ip, uint8_t outer_tos)
+{
+    enum { NOT_ECT, ECT1, ECT0, CE, DROP };
+    static const uint8_t merged[4][4] = {
+        /* outer:   NOT_ECT  ECT1     ECT0     CE */
+        [NOT_ECT] = {NOT_ECT, NOT_ECT, NOT_ECT, DROP},
+        [ECT1] = {ECT1, ECT1, ECT1, CE},
+        [ECT0] = {ECT0, ECT1, ECT0, CE},
+        [CE] = {CE, CE, CE, CE},
+    };
+    uint8_t inner = ip->tos & 3, result = merged[inner][outer_tos & 3];
+    if (result == DROP)
+        return false;
+    if (result == inner)
+        return true;
+    ip->tos = (uint8_t)((ip->tos & ~3) | result);
+    uint16_t before = get16(data); /* version and, with what is in between, the TOS */
+    if (ip->family == 6) {
+        put16(data, (before & ~0x0030u) | (unsigned)result << 4);
+        return true;
+    }
+    data[1] = ip->tos;
+    put16(data + 10, csum_update(get16(data + 10), before, get16(data)));
+    return true;
+}
+
 void ip_decrement_ttl(uint8_t *data, int family)
 {
     if (family == 6) {
@@ -216,7 +249,7 @@ enum csum_state ip_checksum_state(const uint8_t *data, const struct ip_info *ip)
 {
     uint16_t offset = ip_csum_offset(ip->proto);
     size_t upper_len = ip->len - ip->upper;
-    if (offset == 0 || ip->fragment || upper_len < (size_t)offset + 2)
+    if (offset == 0 || ip->fragment || ip->routed || upper_len < (size_t)offset + 2)
         return CSUM_NONE;
     uint16_t field = get16(data + ip->upper + offset);
     if (field == 0 && ip->proto == PROTO_UDP)

@@ -33,6 +33,7 @@ struct ip_info {
     uint8_t proto;       /* upper-layer protocol, behind IPv6 extension headers */
     bool fragment;       /* any fragment, the first one too */
     bool later_fragment; /* a fragment without the upper-layer header */
+    bool routed;         /* an IPv6 routing header names the final destination, dst does not */
     size_t upper;        /* offset of the upper-layer header */
     size_t len;          /* of the packet as its header says; at most what was given */
     const uint8_t *src;
@@ -64,6 +65,13 @@ enum drop ip_parse(const uint8_t *data, size_t len, struct ip_info *ip);
 /* Whether the addresses may travel between hosts at all: DROP_NONE, DROP_martian or DROP_bcast_mcast. */
 enum drop ip_check_addresses(const struct ip_info *ip);
 
+/*
+ * Joins the congestion mark of the outer header (its TOS or traffic class) with the inner packet's, as RFC 6040 4.2
+ * has it: writes the result into the packet and *ip, and keeps the IPv4 header checksum right. False when the packet
+ * must be dropped: it was marked and cannot carry the mark.
+ */
+bool ip_merge_ecn(uint8_t *data, struct ip_info *ip, uint8_t outer_tos);
+
 /* Takes one off TTL or hop limit, which must be at least 1, and keeps the IPv4 header checksum right. */
 void ip_decrement_ttl(uint8_t *data, int family);
 
@@ -93,7 +101,8 @@ void ip_complete_checksum(struct packet *p, const struct ip_info *ip);
 
 /*
  * Whether the TCP or UDP checksum of a whole packet is right, only the sum of the pseudo-header (which a sender
- * behind checksum offload leaves), or neither. CSUM_NONE: UDP over IPv4 without a checksum, or nothing to check.
+ * behind checksum offload leaves), or neither. CSUM_NONE: UDP without a checksum, a fragment, a packet whose final
+ * destination is elsewhere, or nothing to check.
  */
 enum csum_state { CSUM_NONE, CSUM_GOOD, CSUM_PARTIAL, CSUM_BAD };
 enum csum_state ip_checksum_state(const uint8_t *data, const struct ip_info *ip);

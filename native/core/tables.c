@@ -2,9 +2,10 @@
 #include "tables.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "ip.h"
 
 static uint32_t hash_address(const uint8_t address[16])
 {
@@ -30,6 +31,19 @@ struct peer *tables_peer(const struct tables *t, const uint8_t address[16])
     return number == 0 ? NULL : &t->peers[number - 1];
 }
 
+struct peer *tables_peer_at(const struct tables *t, int family, const uint8_t *address)
+{
+    uint8_t mapped[16];
+    ip_map(family, address, mapped);
+    return tables_peer(t, mapped);
+}
+
+bool tables_is_source(const struct tables *t, int family, const uint8_t *address)
+{
+    const uint8_t *own = family == 4 ? t->self.source4 : t->self.source6;
+    return memcmp(address, own, ip_address_size(family)) == 0;
+}
+
 static int add_peers(struct tables *t, const uint8_t *rows, uint32_t n,
                      const struct tables *previous)
 {
@@ -51,38 +65,101 @@ static int add_peers(struct tables *t, const uint8_t *rows, uint32_t n,
         memcpy(peer->address, row.address, sizeof peer->address);
         memcpy(peer->mac, row.mac, sizeof peer->mac);
         peer->node = row.node;
+        peer->flags = row.flags;
         const struct peer *before = previous == NULL ? NULL : tables_peer(previous, row.address);
-        peer->stats = before != NULL ? before->stats : calloc(t->workers, sizeof *peer->stats);
+        peer->state =
+            before != NULL
+                ? before->state
+                : calloc(1, sizeof *peer->state + t->workers * sizeof *peer->state->stats);
         t->peer_count = i + 1;
         *bucket = i + 1;
-        if (peer->stats == NULL)
+        if (peer->state == NULL)
             return ENOMEM;
     }
     return 0;
 }
 
-static int add_routes(struct tables *t, const uint8_t *rows, size_t n)
+/* A route for one address alone. */
+static struct fib_route host_route(int family, const uint8_t *address, uint32_t result)
 {
-    struct fib_route *routes = calloc(n + 1, sizeof *routes);
-    if (routes == NULL)
-        return ENOMEM;
-    int error = 0;
-    for (size_t i = 0; i < n && error == 0; i++) {
+    struct fib_route route = {
+        .family = (uint8_t)family,
+        .length = (uint8_t)(8 * ip_address_size(family)),
+        .result = result,
+    };
+    memcpy(route.prefix, address, ip_address_size(family));
+    return route;
+}
+
+/* The rows' routes, and the broadcast addresses of own subnets (RFC 919 7). Returns how many, or 0 for a bad row. */
+static size_t list_routes(const struct tables *t, const uint8_t *rows, size_t n,
+                          struct fib_route *routes)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
         struct route_row row;
         memcpy(&row, rows + i * sizeof row, sizeof row);
-        if (row.peer != ROUTE_LOCAL && row.peer >= t->peer_count)
-            error = EINVAL;
-        memcpy(routes[i].prefix, row.prefix, sizeof row.prefix);
-        routes[i].family = row.family;
-        routes[i].length = row.length;
-        routes[i].result = row.peer == ROUTE_LOCAL ? FIB_LOCAL : row.peer;
+        bool local = row.peer == ROUTE_LOCAL;
+        if (!local && row.peer >= t->peer_count)
+            return 0;
+        struct fib_route *route = &routes[used++];
+        memcpy(route->prefix, row.prefix, sizeof row.prefix);
+        route->family = row.family;
+        route->length = row.length;
+        route->result = local ? FIB_LOCAL : row.peer;
+        if (local && row.family == 4 && row.length <= 30) {
+            uint8_t broadcast[4];
+            put32(broadcast, get32(row.prefix) | 0xffffffffu >> row.length);
+            routes[used++] = host_route(4, broadcast, FIB_BROADCAST);
+        }
     }
-    if (error == 0) {
-        t->fib = fib_build(routes, n);
-        error = t->fib == NULL ? errno : 0;
+    return used;
+}
+
+/* Adds a route for an underlay address that a lease covers. Returns how many that makes. */
+static size_t list_endpoint(const struct tables *t, int family, const uint8_t *address,
+                            struct fib_route *route)
+{
+    if (fib_lookup(t->fib, family, address) == FIB_NONE)
+        return 0;
+    *route = host_route(family, address, FIB_ENDPOINT);
+    return 1;
+}
+
+static size_t list_endpoints(const struct tables *t, struct fib_route *routes)
+{
+    size_t used = list_endpoint(t, 4, t->self.source4, routes);
+    used += list_endpoint(t, 6, t->self.source6, routes + used);
+    for (uint32_t i = 0; i < t->peer_count; i++) {
+        const uint8_t *address = t->peers[i].address;
+        bool ipv4 = ip_is_mapped(address);
+        used += list_endpoint(t, ipv4 ? 4 : 6, ipv4 ? address + 12 : address, routes + used);
+    }
+    return used;
+}
+
+/*
+ * Endpoints are looked for only where nothing is leased, off the fast path. One that a lease covers, which is rare,
+ * gets a route of its own, so that it is found first.
+ */
+static int add_routes(struct tables *t, const uint8_t *rows, size_t n)
+{
+    struct fib_route *routes = calloc(2 * n + t->peer_count + 2, sizeof *routes);
+    if (routes == NULL)
+        return ENOMEM;
+    size_t used = list_routes(t, rows, n, routes);
+    t->fib = used == 0 && n > 0 ? NULL : fib_build(routes, used);
+    int error = used == 0 && n > 0 ? EINVAL : errno;
+    if (t->fib != NULL) {
+        size_t endpoints = list_endpoints(t, routes + used);
+        if (endpoints > 0) {
+            fib_free(t->fib);
+            t->fib = fib_build(routes, used + endpoints);
+            error = errno;
+        }
     }
     free(routes);
-    return error;
+    return t->fib == NULL ? error : 0;
 }
 
 struct tables *tables_build(uint32_t generation, const uint8_t *self, size_t self_len,
@@ -91,7 +168,7 @@ struct tables *tables_build(uint32_t generation, const uint8_t *self, size_t sel
 {
     if (self_len != sizeof(struct self_row) || peers_len % sizeof(struct peer_row) != 0 ||
         routes_len % sizeof(struct route_row) != 0 ||
-        peers_len / sizeof(struct peer_row) >= FIB_LOCAL / 4) {
+        peers_len / sizeof(struct peer_row) >= FIB_ENDPOINT / 4) {
         errno = EINVAL;
         return NULL;
     }
@@ -117,7 +194,7 @@ void tables_free(struct tables *t, const struct tables *successor)
         return;
     for (uint32_t i = 0; i < t->peer_count; i++)
         if (successor == NULL || tables_peer(successor, t->peers[i].address) == NULL)
-            free(t->peers[i].stats);
+            free(t->peers[i].state);
     fib_free(t->fib);
     free(t->buckets);
     free(t->peers);

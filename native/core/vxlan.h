@@ -24,7 +24,10 @@ enum {
 void vxlan_write(uint8_t *out, uint32_t vni, const uint8_t dst[MAC_SIZE],
                  const uint8_t src[MAC_SIZE], uint16_t ethertype);
 
-/* Checks length, flags and VNI as the kernel does (drivers/net/vxlan): I set, every reserved bit zero. */
-enum drop vxlan_check(const uint8_t *data, size_t len, uint32_t vni);
+/*
+ * Checks length, flags and VNI as the kernel does (drivers/net/vxlan): I set, every reserved bit zero. admit may hold
+ * ADMIT_GBP, for the group policy extension, and ADMIT_LENIENT, for ignoring what is reserved as RFC 7348 asks.
+ */
+enum drop vxlan_check(const uint8_t *data, size_t len, uint32_t vni, unsigned admit);
 
 #endif

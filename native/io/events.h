@@ -9,12 +9,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum event_kind { EVENT_WORKER_FAILED, EVENT_TUN_GONE, EVENT_OFFLOAD_OFF, EVENT_PEER_ERROR };
+/* What is about a peer comes last. */
+enum event_kind {
+    EVENT_WORKER_FAILED,
+    EVENT_TUN_GONE,
+    EVENT_OFFLOAD_OFF,
+    EVENT_PEER_ERROR,
+    EVENT_PEER_DROP, /* the first packet of a peer that was dropped for a reason; its name is the detail */
+    EVENT_PATH_MTU, /* the MTU of the path to a peer has been learned */
+};
 
 struct event {
     enum event_kind kind;
     int error;           /* errno */
-    uint8_t address[16]; /* the peer's underlay address, EVENT_PEER_ERROR */
+    uint8_t address[16]; /* the peer's underlay address, for what is about a peer */
+    uint32_t value;      /* EVENT_PATH_MTU: bytes of the outer packet */
     const char *detail;  /* static text or null */
 };
 

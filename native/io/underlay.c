@@ -36,11 +36,11 @@ static int set_options(int fd, int family, const char **call)
         return -1;
     if (family == AF_INET)
         return set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO) |
-               set(fd, IPPROTO_IP, IP_RECVERR, 1);
+               set(fd, IPPROTO_IP, IP_RECVTOS, 1) | set(fd, IPPROTO_IP, IP_RECVERR, 1);
     /* Zero UDP checksums over IPv6 are a VXLAN sender's right (RFC 6935, RFC 7348 section 5). */
     return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) | set(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1) |
            set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO) |
-           set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+           set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) | set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
 }
 
 static int bind_wildcard(int fd, int family, uint16_t port)
@@ -97,8 +97,8 @@ struct envelope {
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } to;
-    uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))]
-        __attribute__((aligned(8)));
+    uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +
+                    CMSG_SPACE(sizeof(uint16_t))] __attribute__((aligned(8)));
 };
 
 static void add_control(struct msghdr *m, int level, int type, const void *data, size_t len)
@@ -112,7 +112,7 @@ static void add_control(struct msghdr *m, int level, int type, const void *data,
 }
 
 static void address_message(struct msghdr *m, struct envelope *e, const struct underlay *u,
-                            const struct self_row *self, const struct peer *peer)
+                            const struct self_row *self, const struct peer *peer, int tos)
 {
     m->msg_name = &e->to;
     m->msg_control = e->control;
@@ -124,6 +124,8 @@ static void address_message(struct msghdr *m, struct envelope *e, const struct u
         m->msg_namelen = sizeof e->to.in;
         memcpy(&source.ipi_spec_dst, self->source4, 4);
         add_control(m, IPPROTO_IP, IP_PKTINFO, &source, sizeof source);
+        if (tos != 0)
+            add_control(m, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
     } else {
         struct in6_pktinfo source = {0};
         e->to.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(u->port)};
@@ -131,6 +133,8 @@ static void address_message(struct msghdr *m, struct envelope *e, const struct u
         m->msg_namelen = sizeof e->to.in6;
         memcpy(&source.ipi6_addr, self->source6, 16);
         add_control(m, IPPROTO_IPV6, IPV6_PKTINFO, &source, sizeof source);
+        if (tos != 0)
+            add_control(m, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof tos);
     }
 }
 
@@ -143,7 +147,8 @@ size_t underlay_send(const struct underlay *u, const struct tables *tables, cons
         struct msghdr *m = &messages[i].msg_hdr;
         *m = (struct msghdr){.msg_iov = (struct iovec *)&q->pieces[runs[i].first_piece],
                              .msg_iovlen = runs[i].pieces};
-        address_message(m, &envelopes[i], u, &tables->self, &tables->peers[runs[i].peer]);
+        address_message(m, &envelopes[i], u, &tables->self, &tables->peers[runs[i].peer],
+                        runs[i].tos);
         if (runs[i].datagrams > 1) {
             uint16_t size = (uint16_t)runs[i].size;
             add_control(m, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
@@ -160,7 +165,7 @@ int underlay_send_singly(const struct underlay *u, const struct tables *tables,
     struct envelope envelope;
     struct msghdr m = {.msg_iov = (struct iovec *)&q->pieces[run->first_piece]};
     const struct iovec *end = m.msg_iov + run->pieces;
-    address_message(&m, &envelope, u, &tables->self, &tables->peers[run->peer]);
+    address_message(&m, &envelope, u, &tables->self, &tables->peers[run->peer], run->tos);
     while (m.msg_iov < end) {
         /* A datagram's pieces add up to the run's size; only the last datagram may have less. */
         size_t bytes = 0;
@@ -175,11 +180,11 @@ int underlay_send_singly(const struct underlay *u, const struct tables *tables,
 
 /* --- receiving ------------------------------------------------------------------------------------------------ */
 
-static void map_address(const struct sockaddr_storage *from, uint8_t address[16])
+static void map_address(const void *from, uint8_t address[16])
 {
-    const struct sockaddr_in *in = (const struct sockaddr_in *)from;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
-    if (from->ss_family == AF_INET6)
+    const struct sockaddr_in *in = from;
+    const struct sockaddr_in6 *in6 = from;
+    if (in->sin_family == AF_INET6)
         ip_map(6, in6->sin6_addr.s6_addr, address);
     else
         ip_map(4, (const uint8_t *)&in->sin_addr, address);
@@ -192,6 +197,12 @@ static void read_control(struct msghdr *m, struct received *message, uint32_t *o
             int size;
             memcpy(&size, CMSG_DATA(c), sizeof size);
             message->gro_size = size > 0 ? (size_t)size : 0;
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+            message->tos = *CMSG_DATA(c);
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+            int tclass;
+            memcpy(&tclass, CMSG_DATA(c), sizeof tclass);
+            message->tos = (uint8_t)tclass;
         } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
             memcpy(overflows, CMSG_DATA(c), sizeof *overflows);
         }
@@ -201,7 +212,9 @@ static void read_control(struct msghdr *m, struct received *message, uint32_t *o
 int underlay_receive(const struct underlay *u, struct receiver *r)
 {
     struct sockaddr_storage from[UNDERLAY_RECEIVE_BATCH];
-    uint8_t control[UNDERLAY_RECEIVE_BATCH][CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))]
+    /* UDP_GRO, TOS or traffic class, SO_RXQ_OVFL. */
+    uint8_t control[UNDERLAY_RECEIVE_BATCH]
+                   [2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))]
         __attribute__((aligned(8)));
     struct iovec pieces[UNDERLAY_RECEIVE_BATCH];
     struct mmsghdr messages[UNDERLAY_RECEIVE_BATCH];
@@ -234,9 +247,26 @@ int underlay_receive(const struct underlay *u, struct receiver *r)
 
 /* --- the error queue ------------------------------------------------------------------------------------------ */
 
-bool underlay_next_error(const struct underlay *u, uint8_t peer[16], int *error)
+void underlay_read_error(struct msghdr *m, struct send_error *error)
 {
-    struct sockaddr_storage to;
+    *error = (struct send_error){0};
+    map_address(m->msg_name, error->peer);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+        bool ours = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+        struct sock_extended_err details;
+        if (!ours || c->cmsg_len < CMSG_LEN(sizeof details))
+            continue;
+        memcpy(&details, CMSG_DATA(c), sizeof details);
+        error->error = (int)details.ee_errno;
+        error->local = details.ee_origin == SO_EE_ORIGIN_LOCAL;
+        error->mtu = details.ee_errno == EMSGSIZE ? details.ee_info : 0;
+    }
+}
+
+bool underlay_next_error(const struct underlay *u, struct send_error *error)
+{
+    struct sockaddr_storage to = {0};
     uint8_t payload[1];
     uint8_t control[512] __attribute__((aligned(8)));
     struct iovec piece = {payload, sizeof payload};
@@ -248,16 +278,6 @@ bool underlay_next_error(const struct underlay *u, uint8_t peer[16], int *error)
                        .msg_controllen = sizeof control};
     if (recvmsg(u->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
         return false;
-    map_address(&to, peer);
-    *error = 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
-        bool ours = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
-                    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
-        if (ours) {
-            struct sock_extended_err details;
-            memcpy(&details, CMSG_DATA(c), sizeof details);
-            *error = (int)details.ee_errno;
-        }
-    }
+    underlay_read_error(&m, error);
     return true;
 }

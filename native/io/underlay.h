@@ -49,6 +49,7 @@ struct received {
     uint8_t *data;
     size_t len;
     size_t gro_size; /* 0: one datagram */
+    uint8_t tos;     /* of the outer header: TOS or traffic class */
     bool truncated;
     uint8_t source[16]; /* outer source address, IPv4 mapped */
 };
@@ -62,10 +63,18 @@ struct receiver {
 /* Receives a batch. Returns the number of messages, 0 when there is none, or -1 with errno. */
 int underlay_receive(const struct underlay *u, struct receiver *r);
 
-/*
- * Takes one entry of the error queue: an ICMP error or a local one about an earlier send. Returns false when it is
- * empty. peer: the destination of that send; *error an errno.
- */
-bool underlay_next_error(const struct underlay *u, uint8_t peer[16], int *error);
+/* What the kernel has to say about an earlier send: its own error, or one that an ICMP message brought. */
+struct send_error {
+    uint8_t peer[16]; /* the destination of that send */
+    int error;        /* errno; 0 when there is none to be read */
+    uint32_t mtu;     /* of the path, with EMSGSIZE */
+    bool local;       /* the kernel's own */
+};
+
+/* Takes one entry of the error queue. Returns false when it is empty. */
+bool underlay_next_error(const struct underlay *u, struct send_error *error);
+
+/* Reads such an entry: a message from the error queue with the destination in msg_name. */
+void underlay_read_error(struct msghdr *m, struct send_error *error);
 
 #endif

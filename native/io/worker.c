@@ -23,7 +23,7 @@ enum {
     TUN_BUDGET = 128,
     UNDERLAY_BUDGET = 4, /* batches */
     ERROR_QUEUE_BUDGET = 64,
-    /* At most one event per peer in this time. */
+    /* At most one event about an unreachable peer, or a stranger, in this time. */
     PEER_EVENT_MS = 10000,
     PEER_EVENT_SLOTS = 256,
 };
@@ -48,6 +48,8 @@ struct worker {
     uint32_t overflows[2]; /* per underlay, as counted so far */
     struct event_ring events;
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];
+    struct bucket stranger_events;
+    uint8_t strangers[PEER_EVENT_SLOTS][16]; /* whom events have told of */
     uint8_t tun_buffer[TUN_BUFFER];
     uint8_t receive_buffers[UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER];
 };
@@ -141,10 +143,14 @@ struct event_ring *worker_events(struct worker *w)
     return &w->events;
 }
 
-static void report(struct worker *w, const struct event *event)
+/* Returns whether there was room for the event. */
+static bool report(struct worker *w, const struct event *event)
 {
-    if (event_put(&w->events, event) && w->engine->notify != NULL)
+    if (!event_put(&w->events, event))
+        return false;
+    if (w->engine->notify != NULL)
         w->engine->notify(w->engine->notify_context);
+    return true;
 }
 
 /* --- tx: from the TUN to the underlay ------------------------------------------------------------------------- */
@@ -157,7 +163,7 @@ static struct underlay *underlay_of(struct worker *w, const struct run *run)
 
 static void count_sent(struct worker *w, const struct run *run)
 {
-    struct peer_stats *stats = &w->forward.tables->peers[run->peer].stats[w->index];
+    struct peer_stats *stats = &w->forward.tables->peers[run->peer].state->stats[w->index];
     count(&w->counters, COUNTER_TX_FORWARDED, run->packets);
     count(&w->counters, COUNTER_TX_DATAGRAMS, run->datagrams);
     count(&w->counters, COUNTER_TX_BYTES, run->bytes);
@@ -190,47 +196,72 @@ static void report_peer(struct worker *w, const uint8_t address[16], int error)
     report(w, &event);
 }
 
-static void count_peer_error(struct worker *w, const uint8_t address[16], int error)
+static void count_peer_error(struct worker *w, const struct send_error *e)
 {
     const struct tables *tables = w->forward.tables;
-    const struct peer *peer = tables == NULL ? NULL : tables_peer(tables, address);
+    const struct peer *peer = tables == NULL ? NULL : tables_peer(tables, e->peer);
     count(&w->counters, COUNTER_TX_ERRORS, 1);
     if (peer == NULL)
         return;
-    counter_bump(&peer->stats[w->index].errors, 1);
-    report_peer(w, address, error);
+    counter_bump(&peer->state->stats[w->index].errors, 1);
+    if (e->error != EMSGSIZE) {
+        report_peer(w, e->peer, e->error);
+    } else if (path_learn(&peer->state->path, ip_is_mapped(e->peer) ? 4 : 6, e->mtu, e->local,
+                          w->forward.now_ms)) {
+        struct event event = {.kind = EVENT_PATH_MTU,
+                              .value = path_mtu(&peer->state->path, w->forward.now_ms)};
+        memcpy(event.address, e->peer, sizeof event.address);
+        report(w, &event);
+    }
+}
+
+static void write_reply(struct worker *w)
+{
+    if (w->forward.reply_len > 0)
+        tun_write(&w->engine->tun,
+                  &(struct packet){.data = w->forward.reply, .len = w->forward.reply_len}, NULL, 0);
+    w->forward.reply_len = 0;
 }
 
 static void count_lost(struct worker *w, const struct run *run, int error)
 {
     count_drops(&w->counters, DIRECTION_TX, send_error_reason(error), run->packets);
     count(&w->counters, COUNTER_TX_DATAGRAMS_LOST, run->continued);
-    if (send_error_reason(error) == DROP_send_failed)
-        count_peer_error(w, w->forward.tables->peers[run->peer].address, error);
+    if (send_error_reason(error) == DROP_send_failed) {
+        struct send_error e = {.error = error, .local = true};
+        memcpy(e.peer, w->forward.tables->peers[run->peer].address, sizeof e.peer);
+        count_peer_error(w, &e);
+    } else if (error == EMSGSIZE) {
+        forward_too_big(&w->forward, run->peer, &w->queue.pieces[run->first_piece], run->pieces);
+        write_reply(w);
+    }
 }
 
 /* Errors of earlier sends wait here; each belongs to the peer it was sent to, not to whoever sends next. */
 static void drain_errors(struct worker *w, const struct underlay *u)
 {
-    uint8_t address[16];
-    int error;
-    for (int i = 0; i < ERROR_QUEUE_BUDGET && underlay_next_error(u, address, &error); i++)
-        count_peer_error(w, address, error);
+    struct send_error error;
+    for (int i = 0; i < ERROR_QUEUE_BUDGET && underlay_next_error(u, &error); i++)
+        count_peer_error(w, &error);
 }
 
 /*
  * The kernel refused a run that may be fine: either segmentation offload is broken on the way out, or the packets
- * themselves do not go. Sent singly they tell which.
+ * themselves do not go. Sent singly they tell which. A run of packets that are too large for the path is EMSGSIZE, or
+ * EINVAL before Linux 6.14; the kernel says how much is possible only about single ones.
  */
 static void send_without_gso(struct worker *w, const struct underlay *u, const struct run *run,
                              int error)
 {
     int single_error = underlay_send_singly(u, w->forward.tables, &w->queue, run);
+    drain_errors(w, u);
     if (single_error != 0) {
         count_lost(w, run, single_error);
         return;
     }
     count_sent(w, run);
+    if (error == EMSGSIZE)
+        return;
     w->queue.max_datagrams = 1;
     report(w, &(struct event){.kind = EVENT_OFFLOAD_OFF, .error = error, .detail = "gso"});
 }
@@ -241,7 +272,7 @@ static bool handle_send_error(struct worker *w, const struct underlay *u, const 
 {
     if (error == EINTR)
         return true;
-    if ((error == EIO || error == EINVAL) && run->datagrams > 1) {
+    if ((error == EIO || error == EINVAL || error == EMSGSIZE) && run->datagrams > 1) {
         send_without_gso(w, u, run, error);
         return false;
     }
@@ -277,13 +308,6 @@ static void flush(void *owner)
         }
     }
     sendq_reset(q);
-}
-
-static void write_reply(struct worker *w)
-{
-    if (w->forward.reply_len > 0)
-        tun_write(&w->engine->tun,
-                  &(struct packet){.data = w->forward.reply, .len = w->forward.reply_len}, NULL, 0);
 }
 
 static void fail_tun(struct worker *w, int error)
@@ -366,6 +390,27 @@ static void deliver(struct worker *w, const struct packet *p)
         write_packet(w, p, NULL, 1);
 }
 
+/* Tells of the first packet of a peer that is dropped for a reason, and of strangers, who may be many. */
+static void report_drop(struct worker *w, const struct peer *peer, const uint8_t source[16],
+                        enum drop reason)
+{
+    struct event event = {.kind = EVENT_PEER_DROP, .detail = drop_name(reason)};
+    memcpy(event.address, source, sizeof event.address);
+    if (peer != NULL) {
+        uint64_t bit = 1ull << reason;
+        if (!(atomic_load_explicit(&peer->state->reported, memory_order_relaxed) & bit) &&
+            report(w, &event))
+            atomic_fetch_or_explicit(&peer->state->reported, bit, memory_order_relaxed);
+        return;
+    }
+    /* Slots are shared by the last byte of the address; an address that lost its slot may be told of again. */
+    uint8_t *told = w->strangers[source[15] % PEER_EVENT_SLOTS];
+    if (memcmp(told, source, sizeof event.address) != 0 &&
+        bucket_take(&w->stranger_events, 10, 1, w->forward.now_ms * 1000 / PEER_EVENT_MS) &&
+        report(w, &event))
+        memcpy(told, source, sizeof event.address);
+}
+
 static void receive_message(struct worker *w, const struct received *m)
 {
     const struct tables *tables = w->forward.tables;
@@ -375,16 +420,20 @@ static void receive_message(struct worker *w, const struct received *m)
         count_drops(&w->counters, DIRECTION_RX, DROP_oversize, 1);
         return;
     }
-    size_t offset = 0;
+    struct datagram d = {.data = m->data, .len = m->len, .gro_size = m->gro_size, .tos = m->tos};
+    size_t left = m->len;
     do {
         struct packet p;
-        uint8_t *data = m->data + offset;
-        size_t left = m->len - offset;
-        size_t len = forward_rx_split(&w->forward, data, left, m->gro_size);
-        if (forward_rx(&w->forward, peer, data, len, m->gro_size, &p))
+        d.len = left;
+        d.len = forward_rx_split(&w->forward, &d);
+        enum drop reason = forward_rx(&w->forward, peer, &d, &p);
+        if (reason != DROP_NONE && tables != NULL)
+            report_drop(w, peer, m->source, reason);
+        else if (p.data != NULL)
             deliver(w, &p);
-        offset += len;
-    } while (offset < m->len);
+        d.data += d.len;
+        left -= d.len;
+    } while (left > 0);
 }
 
 /* Receives until the socket is empty or the budget is used up. */
@@ -410,7 +459,7 @@ static void drain_underlay(struct worker *w, unsigned which)
 
 /* --- the loop ------------------------------------------------------------------------------------------------- */
 
-static uint64_t monotonic_ms(void)
+uint64_t worker_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -421,7 +470,7 @@ static uint64_t monotonic_ms(void)
 static void serve(struct worker *w, const struct epoll_event *events, int n)
 {
     w->forward.tables = rcu_enter(&w->engine->rcu, w->index);
-    w->forward.now_ms = monotonic_ms();
+    w->forward.now_ms = worker_now_ms();
     for (int i = 0; i < n; i++) {
         enum source source = events[i].data.u32;
         if (source == SOURCE_STOP) {

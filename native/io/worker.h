@@ -23,4 +23,7 @@ void worker_destroy(struct worker *worker);
 const struct counters *worker_counters(const struct worker *worker);
 struct event_ring *worker_events(struct worker *worker);
 
+/* CLOCK_MONOTONIC in milliseconds: the time that workers go by. */
+uint64_t worker_now_ms(void);
+
 #endif

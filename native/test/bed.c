@@ -11,6 +11,7 @@ struct self_row bed_self(void)
         .vni = BED_VNI,
         .mtu = BED_MTU,
         .mac = {{2, 0, 0, 0, 1, 4}, {2, 0, 0, 0, 1, 6}},
+        .port = BED_PORT,
     };
     parse_address("192.0.2.1", self.source4);
     parse_address("2001:db8::1", self.source6);
@@ -148,9 +149,10 @@ enum drop bed_tx(struct bed *b, struct packet *p)
 {
     uint64_t before[DROP_COUNT];
     remember(b, DIRECTION_TX, before);
-    forward_tx(&b->f, p);
+    enum drop reason = forward_tx(&b->f, p);
     check_balance(b);
-    return moved(b, DIRECTION_TX, before);
+    CHECK_EQ(reason, moved(b, DIRECTION_TX, before));
+    return reason;
 }
 
 enum drop bed_rx(struct bed *b, const struct peer *peer, const uint8_t *data, size_t len,
@@ -158,10 +160,17 @@ enum drop bed_rx(struct bed *b, const struct peer *peer, const uint8_t *data, si
 {
     uint64_t before[DROP_COUNT];
     remember(b, DIRECTION_RX, before);
-    if (forward_rx(&b->f, peer, owned_copy(data, len), len, gro_size, &b->out))
-        count(&b->counters, COUNTER_RX_FORWARDED, 1);
+    struct datagram d = {owned_copy(data, len), len, gro_size, b->outer_tos};
+    enum drop reason = forward_rx(&b->f, peer, &d, &b->out);
+    count(&b->counters, COUNTER_RX_FORWARDED, b->out.data != NULL);
     check_balance(b);
-    return moved(b, DIRECTION_RX, before);
+    CHECK_EQ(reason, moved(b, DIRECTION_RX, before));
+    return reason;
+}
+
+size_t bed_split(const struct bed *b, uint8_t *data, size_t len, size_t gro_size)
+{
+    return forward_rx_split(&b->f, &(struct datagram){data, len, gro_size, 0});
 }
 
 struct bytes bed_frame(uint32_t peer, const struct sample *s)

@@ -12,7 +12,7 @@
 #include "../core/vxlan.h"
 #include "packets.h"
 
-enum { BED_VNI = 0x010203, BED_MTU = 1400, BED_PEERS = 3, BED_ROUTES = 5 };
+enum { BED_VNI = 0x010203, BED_MTU = 1400, BED_PORT = 8472, BED_PEERS = 3, BED_ROUTES = 5 };
 
 struct self_row bed_self(void);
 void bed_peers(struct peer_row rows[BED_PEERS]);
@@ -25,7 +25,8 @@ struct bed {
     struct sendq queue;
     struct tables *tables;
     unsigned flushes;
-    struct packet out; /* what bed_rx admitted */
+    uint8_t outer_tos; /* of what bed_rx receives */
+    struct packet out; /* what bed_rx admitted; no data: it was consumed or dropped */
 };
 
 struct bed *bed_new(enum format format);
@@ -39,6 +40,9 @@ enum drop bed_tx(struct bed *b, struct packet *p);
  * b->out. */
 enum drop bed_rx(struct bed *b, const struct peer *peer, const uint8_t *data, size_t len,
                  size_t gro_size);
+
+/* The length of the first of the datagrams in `len` bytes. */
+size_t bed_split(const struct bed *b, uint8_t *data, size_t len, size_t gro_size);
 
 /* A frame from the VTEP of `peer` (its row) to this host around a packet; the caller may spoil it.
  */

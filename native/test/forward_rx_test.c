@@ -37,9 +37,9 @@ static void packets_of_peers_are_admitted_untouched(void)
         CHECK_EQ(receive_from(b, 0, s), DROP_NONE);
         check_admitted(b, &s);
         CHECK_EQ(bed_counter(b, COUNTER_RX_FORWARDED), 1);
-        CHECK_EQ(peer(b, 0)->stats->rx_packets, 1);
-        CHECK_EQ(peer(b, 0)->stats->rx_bytes, bed_counter(b, COUNTER_RX_BYTES));
-        CHECK_EQ(peer(b, 0)->stats->last_received_ms, b->f.now_ms);
+        CHECK_EQ(peer(b, 0)->state->stats->rx_packets, 1);
+        CHECK_EQ(peer(b, 0)->state->stats->rx_bytes, bed_counter(b, COUNTER_RX_BYTES));
+        CHECK_EQ(peer(b, 0)->state->stats->last_received_ms, b->f.now_ms);
         bed_free(b);
     }
     struct bed *b = bed_new(FORMAT_VXLAN);
@@ -114,10 +114,105 @@ static void inner_packets_are_checked(void)
                  DROP_not_local);
         CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "10.42.2.5", .dst = "10.42.2.9")),
                  DROP_not_local);
-        CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "10.42.2.5", .dst = "192.0.2.1")),
+        CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "10.42.2.5", .dst = "203.0.113.1")),
                  DROP_not_local);
+        CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "10.42.2.5", .dst = "10.42.1.255")),
+                 DROP_bcast_mcast);
         CHECK_EQ(bed_counter(b, COUNTER_RX_FORWARDED), 0);
         CHECK_EQ(bed_datagrams(b), 0); /* nothing is reflected */
+        bed_free(b);
+    }
+}
+
+static void tunnels_inside_the_tunnel_are_dropped(void)
+{
+    struct bed *b = bed_new(FORMAT_UDP), *v = bed_new(FORMAT_VXLAN);
+    CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "10.42.2.5", .dst = "192.0.2.1")), DROP_nested);
+    CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "10.42.2.5", .dst = "192.0.2.3")), DROP_nested);
+    CHECK_EQ(receive_from(v, 0, SAMPLE(.src = "fd00:42:2::5", .dst = "2001:db8::1")), DROP_nested);
+    /* To our own socket, through the host's overlay addresses. */
+    static const char *const hosts[] = {"10.42.1.0", "10.42.1.1", "fd00:42:1::", "fd00:42:1::1"};
+    for (size_t i = 0; i < 4; i++) {
+        struct sample s = SAMPLE(.src = i < 2 ? "10.42.2.5" : "fd00:42:2::5", .dst = hosts[i]);
+        CHECK_EQ(receive_from(v, 0, s), DROP_NONE);
+        put16(s.data + s.upper + 2, BED_PORT);
+        seal(&s);
+        CHECK_EQ(receive_from(v, 0, s), DROP_nested);
+    }
+    /* A tunnel of pods' own, fragments without a port, and other protocols are no business of ours. */
+    struct sample pods = INBOUND(.payload = 60), tcp = INBOUND(.proto = PROTO_TCP);
+    struct sample later = SAMPLE(.src = "10.42.2.5", .dst = "10.42.1.0", .fragment = 9);
+    put16(pods.data + pods.upper + 2, BED_PORT);
+    put16(later.data + later.upper + 2, BED_PORT);
+    put16(tcp.data + tcp.upper + 2, BED_PORT);
+    parse_address("10.42.1.1", tcp.data + 16);
+    seal(&pods);
+    seal(&tcp);
+    CHECK_EQ(receive_from(v, 0, pods), DROP_NONE);
+    CHECK_EQ(receive_from(v, 0, tcp), DROP_NONE);
+    CHECK_EQ(receive_from(v, 0, later), DROP_NONE);
+    bed_free(b);
+    bed_free(v);
+}
+
+/* What each switch lets in, and nothing else. */
+static void admission_has_four_exceptions(void)
+{
+    struct bed *b = bed_new(FORMAT_VXLAN);
+    struct sample s = INBOUND(.payload = 9);
+    struct bytes bridged = bed_frame(0, &s), reserved = bed_frame(0, &s), group = bed_frame(0, &s);
+    memcpy(bridged.data + 14, (const uint8_t[]){2, 9, 9, 9, 9, 9}, MAC_SIZE);
+    reserved.data[7] = 1;
+    group.data[0] = 0x88;
+    put16(group.data + 2, 0x1234);
+    for (unsigned admit = 0; admit < 16; admit++) {
+        b->tables->self.admit = (uint16_t)admit;
+        struct sample external = SAMPLE(.src = "203.0.113.9", .dst = "10.42.1.5");
+        CHECK_EQ(receive_from(b, 0, external), admit & ADMIT_EXTERNAL ? DROP_NONE : DROP_spoofed);
+        CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "10.42.3.5", .dst = "10.42.1.5")), DROP_spoofed);
+        CHECK_EQ(receive_from(b, 0, SAMPLE(.src = "192.0.2.1", .dst = "10.42.1.5")), DROP_martian);
+        CHECK_EQ(bed_rx(b, peer(b, 0), bridged.data, bridged.len, 0),
+                 admit & ADMIT_BRIDGED ? DROP_NONE : DROP_bad_mac);
+        CHECK_EQ(bed_rx(b, peer(b, 0), reserved.data, reserved.len, 0),
+                 admit & ADMIT_LENIENT ? DROP_NONE : DROP_bad_vxlan);
+        CHECK_EQ(bed_rx(b, peer(b, 0), group.data, group.len, 0),
+                 admit & (ADMIT_GBP | ADMIT_LENIENT) ? DROP_NONE : DROP_bad_vxlan);
+    }
+    memset(bridged.data + 14, 0, MAC_SIZE);
+    CHECK_EQ(bed_rx(b, peer(b, 0), bridged.data, bridged.len, 0), DROP_bad_mac);
+    bridged.data[14] = 1;
+    CHECK_EQ(bed_rx(b, peer(b, 0), bridged.data, bridged.len, 0), DROP_bad_mac);
+    reserved.data[0] = 0;
+    CHECK_EQ(bed_rx(b, peer(b, 0), reserved.data, reserved.len, 0), DROP_bad_vxlan);
+    bed_free(b);
+}
+
+/* RFC 6040, figure 4: rows are what the sender wrote, columns what the underlay made of the outer header. */
+static void congestion_marks_are_merged(void)
+{
+    enum { NOT_ECT, ECT1, ECT0, CE, DROPPED };
+    static const uint8_t expected[4][4] = {
+        [NOT_ECT] = {[NOT_ECT] = NOT_ECT, [ECT1] = NOT_ECT, [ECT0] = NOT_ECT, [CE] = DROPPED},
+        [ECT1] = {[NOT_ECT] = ECT1, [ECT1] = ECT1, [ECT0] = ECT1, [CE] = CE},
+        [ECT0] = {[NOT_ECT] = ECT0, [ECT1] = ECT1, [ECT0] = ECT0, [CE] = CE},
+        [CE] = {[NOT_ECT] = CE, [ECT1] = CE, [ECT0] = CE, [CE] = CE},
+    };
+    for (unsigned i = 0; i < 32; i++) {
+        struct bed *b = bed_new(FORMAT_VXLAN);
+        unsigned inner = i / 2 % 4, outer = i / 8, v6 = i % 2;
+        struct sample s = v6 ? INBOUND6(.payload = 9) : INBOUND(.payload = 9);
+        unsigned tos = 0xb8 | inner, result = expected[inner][outer];
+        put16(s.data, v6 ? 0x6000 | tos << 4 | 5 : 0x4500 | tos);
+        seal(&s);
+        b->outer_tos = (uint8_t)(0x28 | outer); /* its DSCP stays outside */
+        CHECK_EQ(receive_from(b, 0, s), result == DROPPED ? DROP_ecn : DROP_NONE);
+        if (result != DROPPED) {
+            tos = 0xb8 | result;
+            put16(s.data, v6 ? 0x6000 | tos << 4 | 5 : 0x4500 | tos);
+            seal(&s);
+            check_admitted(b, &s);
+            CHECK_EQ(b->out.ip.tos, tos);
+        }
         bed_free(b);
     }
 }
@@ -376,19 +471,19 @@ static void trains_are_split_and_whole_packets_are_not(void)
     uint8_t *train = owned(3 * frame.len + 200);
     for (size_t i = 0; i < 3; i++)
         memcpy(train + i * frame.len, frame.data, frame.len);
-    CHECK_EQ(forward_rx_split(&v->f, train, 3 * frame.len + 200, frame.len), frame.len);
-    CHECK_EQ(forward_rx_split(&v->f, train, frame.len, frame.len), frame.len);
-    CHECK_EQ(forward_rx_split(&v->f, train, 200, frame.len), 200);
-    CHECK_EQ(forward_rx_split(&v->f, train, 3 * frame.len, 0), 3 * frame.len);
+    CHECK_EQ(bed_split(v, train, 3 * frame.len + 200, frame.len), frame.len);
+    CHECK_EQ(bed_split(v, train, frame.len, frame.len), frame.len);
+    CHECK_EQ(bed_split(v, train, 200, frame.len), 200);
+    CHECK_EQ(bed_split(v, train, 3 * frame.len, 0), 3 * frame.len);
 
     /* One super-packet whose gro_size is that of its inner segments. */
-    CHECK_EQ(forward_rx_split(&v->f, whole.data, whole.len, 1000), whole.len);
-    CHECK_EQ(forward_rx_split(&u->f, one.data, one.len, 1000), one.len);
+    CHECK_EQ(bed_split(v, whole.data, whole.len, 1000), whole.len);
+    CHECK_EQ(bed_split(u, one.data, one.len, 1000), one.len);
 
     /* Too short to look inside. */
-    CHECK_EQ(forward_rx_split(&v->f, owned(20), 20, 10), 10);
-    CHECK_EQ(forward_rx_split(&v->f, owned(VXLAN_OVERHEAD), VXLAN_OVERHEAD, 10), 10);
-    CHECK_EQ(forward_rx_split(&u->f, owned(1), 0, 10), 0);
+    CHECK_EQ(bed_split(v, owned(20), 20, 10), 10);
+    CHECK_EQ(bed_split(v, owned(VXLAN_OVERHEAD), VXLAN_OVERHEAD, 10), 10);
+    CHECK_EQ(bed_split(u, owned(1), 0, 10), 0);
     bed_free(v);
     bed_free(u);
 }
@@ -400,6 +495,9 @@ const struct test forward_rx_tests[] = {
      a_dual_stack_peer_may_use_either_of_its_sockets},
     {"padding is trimmed", padding_is_trimmed},
     {"inner packets are checked", inner_packets_are_checked},
+    {"tunnels inside the tunnel are dropped", tunnels_inside_the_tunnel_are_dropped},
+    {"admission has four exceptions", admission_has_four_exceptions},
+    {"congestion marks are merged", congestion_marks_are_merged},
     {"strangers and early packets are dropped unread",
      strangers_and_early_packets_are_dropped_unread},
     {"frames are checked", frames_are_checked},

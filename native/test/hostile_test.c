@@ -116,7 +116,7 @@ static void damaged_datagrams_of_peers(void)
             b->out = (struct packet){0};
             size_t gro_size = random_below(1500);
             uint8_t *copy = owned_copy(d.data, d.len);
-            size_t first = forward_rx_split(&b->f, copy, d.len, gro_size);
+            size_t first = bed_split(b, copy, d.len, gro_size);
             CHECK(first <= d.len && (first > 0 || d.len == 0));
             bed_rx(b, &b->tables->peers[random_below(2)], d.data, d.len, gro_size);
             check_handed_over(b, d.len);
@@ -137,7 +137,7 @@ static void random_bytes_as_packets(void)
         struct ip_info ip;
         random_bytes(data, len);
         arp_answer(&self, data, len, out, asker);
-        vxlan_check(data, len, BED_VNI);
+        vxlan_check(data, len, BED_VNI, (unsigned)i % 16);
         if (len > 6 && i % 2 == 0) { /* IPv6 has no checksum that would stop it */
             data[0] = 0x60;
             put16(data + 4, random_below(80));
@@ -148,7 +148,7 @@ static void random_bytes_as_packets(void)
         CHECK(ip.upper <= ip.len && ip.len <= len);
         ip_check_addresses(&ip);
         ip_checksum_state(data, &ip);
-        icmp_error(out, DROP_ttl, &self, data, &ip);
+        icmp_error(out, DROP_ttl, &self, 0, data, &ip);
         if (ndp_is(data, &ip))
             ndp_answer(&self, data, &ip, data, out, asker);
     }

@@ -9,7 +9,7 @@ static size_t answer(uint8_t *out, enum drop reason, const struct self_row *self
 {
     struct ip_info ip;
     CHECK_EQ(ip_parse(s->data, s->len, &ip), DROP_NONE);
-    return icmp_error(out, reason, self, s->data, &ip);
+    return icmp_error(out, reason, self, BED_MTU, s->data, &ip);
 }
 
 static size_t answer_ours(uint8_t *out, enum drop reason, const struct sample *s)
@@ -26,7 +26,7 @@ struct kind {
 static const struct kind kinds[] = {
     {DROP_no_route, 3, 0, 1, 0, 0},      {DROP_own_subnet, 3, 1, 1, 3, 0},
     {DROP_family, 3, 0, 1, 0, 0},        {DROP_ttl, 11, 0, 3, 0, 0},
-    {DROP_too_big, 3, 4, 2, 0, BED_MTU},
+    {DROP_too_big, 3, 4, 2, 0, BED_MTU}, {DROP_nested, 3, 13, 1, 1, 0},
 };
 
 static void kinds_are_exact_in_ipv4(void)
@@ -167,7 +167,7 @@ static bool allowed(struct icmp_limiter *limiter, uint32_t host, uint64_t now_ms
 {
     uint8_t address[4];
     put32(address, 0x0a2a0100 + host);
-    return icmp_allowed(limiter, 4, address, now_ms);
+    return icmp_allowed(limiter, DROP_ttl, 4, address, now_ms);
 }
 
 static void one_target_gets_six_then_one_a_second(void)
@@ -184,6 +184,30 @@ static void one_target_gets_six_then_one_a_second(void)
     now += 3600 * 1000; /* a pause fills it up, not more */
     for (int i = 0; i < 10; i++)
         CHECK_EQ(allowed(limiter, 7, now), i < 6);
+}
+
+static void path_mtu_discovery_is_limited_in_total_only(void)
+{
+    struct icmp_limiter *limiter = owned(sizeof *limiter);
+    const uint8_t address[] = {10, 42, 1, 5};
+    for (int i = 0; i < 60; i++)
+        CHECK_EQ(icmp_allowed(limiter, DROP_too_big, 4, address, 5000), i < 50);
+}
+
+static void no_ipv6_sender_is_told_less_than_the_minimum(void)
+{
+    struct self_row self = bed_self();
+    struct sample s = SAMPLE(.dst = "fd00:42:2::5", .payload = 1300), v4 = SAMPLE(.payload = 1300);
+    struct ip_info ip;
+    uint8_t out[ICMP_ERROR_MAX];
+    CHECK_EQ(ip_parse(s.data, s.len, &ip), DROP_NONE);
+    CHECK(icmp_error(out, DROP_too_big, &self, 1279, s.data, &ip) > 0);
+    CHECK_EQ(get32(out + 44), 1280);
+    CHECK(icmp_error(out, DROP_too_big, &self, 1281, s.data, &ip) > 0);
+    CHECK_EQ(get32(out + 44), 1281);
+    CHECK_EQ(ip_parse(v4.data, v4.len, &ip), DROP_NONE);
+    CHECK(icmp_error(out, DROP_too_big, &self, 600, v4.data, &ip) > 0);
+    CHECK_EQ(get32(out + 24), 600);
 }
 
 static void asking_does_not_delay_the_refill(void)
@@ -228,6 +252,8 @@ const struct test icmp_tests[] = {
     {"only the first fragment is answered", only_the_first_fragment_is_answered},
     {"a host without an address says nothing", a_host_without_an_address_says_nothing},
     {"one target gets six, then one a second", one_target_gets_six_then_one_a_second},
+    {"path MTU discovery is limited in total only", path_mtu_discovery_is_limited_in_total_only},
+    {"no IPv6 sender is told less than the minimum", no_ipv6_sender_is_told_less_than_the_minimum},
     {"asking does not delay the refill", asking_does_not_delay_the_refill},
     {"all targets together get fifty, then one a millisecond",
      all_targets_together_get_fifty_then_one_a_millisecond},

@@ -313,6 +313,26 @@ static void a_udp_checksum_of_zero_becomes_ones(void)
     CHECK_EQ(get16(s.data + s.upper + 6), 0xffff);
 }
 
+/* RFC 5095: type 0 with segments left is a source route; other types only hide the final destination. */
+static void routing_headers_are_seen(void)
+{
+    uint8_t extension[] = {PROTO_UDP, 2, 0, 1, 0, 0,  0,  0,  1,  2,  3,  4,
+                           5,         6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    for (unsigned i = 0; i < 4; i++) {
+        extension[2] = i < 2 ? 0 : 4;
+        extension[3] = i % 2;
+        struct sample s = SAMPLE(.dst = "fd00:42:2::5", .payload = 20, .extra = extension,
+                                 .extra_len = sizeof extension, .first_extension = 43);
+        struct ip_info ip;
+        enum drop reason = ip_parse(s.data, s.len, &ip);
+        CHECK_EQ(reason, i == 1 ? DROP_source_route : DROP_NONE);
+        if (reason == DROP_NONE) {
+            CHECK_EQ(ip.routed, i == 3);
+            CHECK_EQ(ip_checksum_state(s.data, &ip), i == 3 ? CSUM_NONE : CSUM_GOOD);
+        }
+    }
+}
+
 const struct test ip_tests[] = {
     {"valid packets are described", valid_packets_are_described},
     {"truncation at every length is a runt", truncation_at_every_length_is_a_runt},
@@ -332,5 +352,6 @@ const struct test ip_tests[] = {
     {"headers too short for a checksum have none", headers_too_short_for_a_checksum_have_none},
     {"partial checksums are completed", partial_checksums_are_completed},
     {"a UDP checksum of zero becomes ones", a_udp_checksum_of_zero_becomes_ones},
+    {"routing headers are seen", routing_headers_are_seen},
     {NULL, NULL},
 };

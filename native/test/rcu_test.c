@@ -42,10 +42,10 @@ static void statistics_pass_through_tables_still_in_use(void)
         t = bed_tables(generation, t);
         CHECK_EQ(rcu_publish(&rcu, t), 0);
         if (generation == 1)
-            rcu_enter(&rcu, 0)->peers[2].stats->rx_packets = 9;
+            rcu_enter(&rcu, 0)->peers[2].state->stats->rx_packets = 9;
     }
     CHECK(rcu.retired != NULL);
-    CHECK_EQ(t->peers[2].stats->rx_packets, 9);
+    CHECK_EQ(t->peers[2].state->stats->rx_packets, 9);
     rcu_destroy(&rcu); /* with the retired ones */
 }
 
@@ -65,7 +65,7 @@ static uint64_t count_errors(const struct tables *t, unsigned worker)
     for (uint32_t i = 0; i < t->peer_count; i++) {
         const struct peer *peer = tables_peer(t, t->peers[i].address);
         errors += peer != &t->peers[i] || peer->node != t->generation;
-        counter_bump(&peer->stats[worker].tx_packets, 1);
+        counter_bump(&peer->state->stats[worker].tx_packets, 1);
     }
     const uint8_t address[4] = {10, 0, 0, 1};
     errors += fib_lookup(t->fib, 4, address) >= t->peer_count;

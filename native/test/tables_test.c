@@ -125,22 +125,22 @@ static void statistics_survive_as_long_as_the_peer(void)
 {
     struct rows rows = good_rows();
     struct tables *first = build(&rows, NULL);
-    first->peers[0].stats[1].tx_packets = 5;
-    first->peers[2].stats[0].rx_packets = 7;
+    first->peers[0].state->stats[1].tx_packets = 5;
+    first->peers[2].state->stats[0].rx_packets = 7;
 
     rows.peers[0] = rows.peers[2]; /* peer 0 is gone, peer 2 moves up */
     rows.peers_len = 2 * sizeof rows.peers[0];
     rows.routes[4].peer = 0;
     struct tables *second = build(&rows, first);
-    CHECK(second->peers[0].stats == first->peers[2].stats);
+    CHECK(second->peers[0].state == first->peers[2].state);
     tables_free(first, second);
-    CHECK_EQ(second->peers[0].stats[0].rx_packets, 7);
+    CHECK_EQ(second->peers[0].state->stats[0].rx_packets, 7);
 
     rows = good_rows(); /* peer 0 is back and starts anew */
     struct tables *third = build(&rows, second);
     tables_free(second, third);
-    CHECK_EQ(third->peers[0].stats[1].tx_packets, 0);
-    CHECK_EQ(third->peers[2].stats[0].rx_packets, 7);
+    CHECK_EQ(third->peers[0].state->stats[1].tx_packets, 0);
+    CHECK_EQ(third->peers[2].state->stats[0].rx_packets, 7);
     tables_free(third, NULL);
     tables_free(NULL, NULL);
 }
@@ -149,11 +149,43 @@ static void failed_builds_leave_the_previous_tables_alone(void)
 {
     struct rows rows = good_rows();
     struct tables *t = build(&rows, NULL);
-    t->peers[1].stats[0].errors = 3;
+    t->peers[1].state->stats[0].errors = 3;
     rows.peers[2].address[15]++; /* new peer, then a row that is refused */
     rows.routes[0].length = 200;
     CHECK(build(&rows, t) == NULL);
-    CHECK_EQ(t->peers[1].stats[0].errors, 3);
+    CHECK_EQ(t->peers[1].state->stats[0].errors, 3);
+    tables_free(t, NULL);
+}
+
+/* Rows as bed's, but that the first peer's underlay address lies in a leased subnet, and ours in our own. */
+static void endpoints_inside_leases_are_found_first(void)
+{
+    struct self_row self = bed_self();
+    struct peer_row peers[BED_PEERS];
+    struct route_row routes[BED_ROUTES];
+    bed_peers(peers);
+    bed_routes(routes);
+    parse_address("::ffff:10.42.3.7", peers[0].address);
+    parse_address("10.42.1.7", self.source4);
+    struct tables *t = tables_build(1, (const uint8_t *)&self, sizeof self, (const uint8_t *)peers,
+                                    sizeof peers, (const uint8_t *)routes, sizeof routes, NULL, 1);
+    static const struct {
+        const char *address;
+        uint32_t result;
+    } expected[] = {
+        {"10.42.3.7", FIB_ENDPOINT},
+        {"10.42.1.7", FIB_ENDPOINT},
+        {"10.42.3.8", 2},
+        {"10.42.1.255", FIB_BROADCAST},
+        {"10.42.1.8", FIB_LOCAL},
+        {"192.0.2.3", FIB_NONE},
+        {"10.42.3.255", 2},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        uint8_t address[4];
+        parse_address(expected[i].address, address);
+        CHECK_EQ(fib_lookup(t->fib, 4, address), expected[i].result);
+    }
     tables_free(t, NULL);
 }
 
@@ -165,5 +197,6 @@ const struct test tables_tests[] = {
     {"statistics survive as long as the peer", statistics_survive_as_long_as_the_peer},
     {"a failed build leaves the previous tables alone",
      failed_builds_leave_the_previous_tables_alone},
+    {"endpoints inside leases are found first", endpoints_inside_leases_are_found_first},
     {NULL, NULL},
 };

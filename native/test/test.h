@@ -27,6 +27,7 @@ struct test {
     M(neighbour)                                                                                   \
     M(gso)                                                                                         \
     M(gro)                                                                                         \
+    M(path)                                                                                        \
     M(icmp)                                                                                        \
     M(sendq)                                                                                       \
     M(forward_tx)                                                                                  \

@@ -19,11 +19,12 @@ static void every_bit_of_the_header_matters(void)
 {
     uint8_t *out = owned(VXLAN_OVERHEAD);
     vxlan_write(out, 0xabcdef, dst, src, ETHERTYPE_IPV6);
-    CHECK_EQ(vxlan_check(out, VXLAN_OVERHEAD, 0xabcdef), DROP_NONE);
+    CHECK_EQ(vxlan_check(out, VXLAN_OVERHEAD, 0xabcdef, 0), DROP_NONE);
     for (size_t bit = 0; bit < VXLAN_HEADER * 8; bit++) {
         out[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
         bool vni = bit >= 32 && bit < 56;
-        CHECK_EQ(vxlan_check(out, VXLAN_OVERHEAD, 0xabcdef), vni ? DROP_bad_vni : DROP_bad_vxlan);
+        CHECK_EQ(vxlan_check(out, VXLAN_OVERHEAD, 0xabcdef, 0),
+                 vni ? DROP_bad_vni : DROP_bad_vxlan);
         out[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
     }
 }
@@ -33,7 +34,7 @@ static void what_is_shorter_than_both_headers_is_a_runt(void)
     uint8_t out[VXLAN_OVERHEAD];
     vxlan_write(out, 1, dst, src, ETHERTYPE_IPV4);
     for (size_t len = 0; len < VXLAN_OVERHEAD; len++)
-        CHECK_EQ(vxlan_check(owned_copy(out, len), len, 1), DROP_runt);
+        CHECK_EQ(vxlan_check(owned_copy(out, len), len, 1, 0), DROP_runt);
 }
 
 const struct test vxlan_tests[] = {

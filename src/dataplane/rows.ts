@@ -6,7 +6,7 @@ import { endianness } from "node:os";
 import type { PeerRow, RouteRow, SelfRow } from "../fib/compile.js";
 import type { Ip } from "../net/ip.js";
 
-export const SELF_ROW_SIZE = 80;
+export const SELF_ROW_SIZE = 84;
 export const PEER_ROW_SIZE = 28;
 export const ROUTE_ROW_SIZE = 24;
 

@@ -62,17 +62,20 @@ export interface DataplaneEvent {
    * `worker-failed`: a worker cannot go on (why, in `code`). `tun-gone`: the device was deleted.
    * `offload-off`: an offload was found broken at run time and is not used any more (`detail` names it).
    * `peer-error`: an ICMP error or a send error about the peer with underlay address `address`.
+   * `peer-drop`: the first packet from `address`, a peer's or a stranger's, that was dropped for the reason `detail`.
+   * `path-mtu`: the path to the peer `address` was found to carry outer packets of `value` bytes.
    */
-  readonly kind: "worker-failed" | "tun-gone" | "offload-off" | "peer-error";
+  readonly kind: "worker-failed" | "tun-gone" | "offload-off" | "peer-error" | "peer-drop" | "path-mtu";
   /** Name of the errno. */
-  readonly code: string;
-  /** Text of the peer's underlay address. */
+  readonly code: string | null;
+  /** Text of the underlay address. */
   readonly address: string | null;
   readonly detail: string | null;
+  readonly value: number | null;
 }
 
 /** Numbers per row that `readPeerCounters` writes, in this order. */
-export const PEER_COUNTERS = ["txPackets", "txBytes", "rxPackets", "rxBytes", "errors", "lastReceived"] as const;
+export const PEER_COUNTERS = ["txPackets", "txBytes", "rxPackets", "rxBytes", "errors", "lastReceived", "pathMtu"] as const;
 
 export interface Native {
   // --- down -----------------------------------------------------------------------------------------------------
@@ -96,7 +99,8 @@ export interface Native {
   readCounters(engine: EngineHandle, into: BigUint64Array): void;
   /**
    * Fills `into` with `PEER_COUNTERS.length` numbers per peer row of the last `replaceTables`, in its order.
-   * `lastReceived` is CLOCK_MONOTONIC in milliseconds, 0 for never.
+   * `lastReceived` is CLOCK_MONOTONIC in milliseconds, 0 for never; `pathMtu` is that of the outer packet in bytes,
+   * 0 while none smaller than the interface's is known.
    */
   readPeerCounters(engine: EngineHandle, into: BigUint64Array): void;
   /** Sets the receiver of events, once per engine and before `start`. It does not keep the process alive. */
