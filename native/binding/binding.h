@@ -23,6 +23,9 @@
 /* Adds open, start, replaceTables, stop, readCounters, readPeerCounters, onEvents, capabilities. */
 napi_status binding_register_dataplane(napi_env env, napi_value exports);
 
+/* Adds captureStart, captureRead, captureStop, trace. */
+napi_status binding_register_inspect(napi_env env, napi_value exports);
+
 /* Adds netlink, sendDatagram, lockFile. */
 napi_status binding_register_system(napi_env env, napi_value exports);
 
@@ -41,5 +44,18 @@ void binding_throw_last(napi_env env);
  * TypeError and returns false for any other value.
  */
 bool binding_get_bytes(napi_env env, napi_value value, const uint8_t **bytes, size_t *length);
+
+/* The first `wanted` arguments of a call; throws and returns false when there are fewer. */
+bool binding_get_arguments(napi_env env, napi_callback_info info, napi_value *values,
+                           size_t wanted);
+
+/* The engine that open() returned; throws and returns null for other values and when it has been stopped. */
+struct engine *binding_get_engine(napi_env env, napi_value value);
+
+/* Sets a property; a null text becomes null. */
+void binding_set_string(napi_env env, napi_value object, const char *name, const char *text);
+void binding_set_number(napi_env env, napi_value object, const char *name, uint32_t number);
+
+napi_value binding_undefined(napi_env env);
 
 #endif

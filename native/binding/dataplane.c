@@ -24,16 +24,6 @@ struct handle {
 
 /* --- arguments and results ------------------------------------------------------------------------------------ */
 
-static bool get_arguments(napi_env env, napi_callback_info info, napi_value *values, size_t wanted)
-{
-    size_t n = wanted;
-    if (napi_get_cb_info(env, info, &n, values, NULL, NULL) != napi_ok || n < wanted) {
-        napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments");
-        return false;
-    }
-    return true;
-}
-
 /* The handle of a first argument; null, with an exception pending, when it is none or has been stopped. */
 static struct handle *get_handle(napi_env env, napi_value value)
 {
@@ -49,6 +39,12 @@ static struct handle *get_handle(napi_env env, napi_value value)
         return NULL;
     }
     return handle;
+}
+
+struct engine *binding_get_engine(napi_env env, napi_value value)
+{
+    struct handle *handle = get_handle(env, value);
+    return handle == NULL ? NULL : handle->engine;
 }
 
 static napi_value get_property(napi_env env, napi_value object, const char *name)
@@ -84,30 +80,6 @@ static bool list_has(napi_env env, napi_value list, const char *wanted)
             return true;
     }
     return false;
-}
-
-static void set_string(napi_env env, napi_value object, const char *name, const char *text)
-{
-    napi_value value;
-    if (text == NULL)
-        napi_get_null(env, &value);
-    else
-        napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
-    napi_set_named_property(env, object, name, value);
-}
-
-static void set_number(napi_env env, napi_value object, const char *name, uint32_t number)
-{
-    napi_value value;
-    napi_create_uint32(env, number, &value);
-    napi_set_named_property(env, object, name, value);
-}
-
-static napi_value undefined(napi_env env)
-{
-    napi_value value = NULL;
-    napi_get_undefined(env, &value);
-    return value;
 }
 
 /* --- down ----------------------------------------------------------------------------------------------------- */
@@ -149,7 +121,7 @@ static napi_value offloads_in_use(napi_env env, const struct engine *engine)
 static napi_value dataplane_open(napi_env env, napi_callback_info info)
 {
     napi_value object, result, external;
-    if (!get_arguments(env, info, &object, 1))
+    if (!binding_get_arguments(env, info, &object, 1))
         return NULL;
     char tun[IFNAMSIZ], format[8];
     uint32_t port = 0;
@@ -180,9 +152,9 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
     BINDING_TRY(env, napi_create_external(env, handle, finalize_handle, NULL, &external));
     BINDING_TRY(env, napi_create_object(env, &result));
     BINDING_TRY(env, napi_set_named_property(env, result, "engine", external));
-    set_string(env, result, "tun", handle->engine->tun.name);
-    set_number(env, result, "ifindex", (uint32_t)handle->engine->tun.ifindex);
-    set_number(env, result, "workers", handle->engine->worker_count);
+    binding_set_string(env, result, "tun", handle->engine->tun.name);
+    binding_set_number(env, result, "ifindex", (uint32_t)handle->engine->tun.ifindex);
+    binding_set_number(env, result, "workers", handle->engine->worker_count);
     napi_set_named_property(env, result, "offloads", offloads_in_use(env, handle->engine));
     return result;
 }
@@ -191,10 +163,11 @@ static napi_value dataplane_start(napi_env env, napi_callback_info info)
 {
     napi_value argument;
     struct handle *handle;
-    if (!get_arguments(env, info, &argument, 1) || (handle = get_handle(env, argument)) == NULL)
+    if (!binding_get_arguments(env, info, &argument, 1) ||
+        (handle = get_handle(env, argument)) == NULL)
         return NULL;
     int error = engine_start(handle->engine);
-    return error == 0 ? undefined(env) : binding_throw_errno(env, error, "pthread_create");
+    return error == 0 ? binding_undefined(env) : binding_throw_errno(env, error, "pthread_create");
 }
 
 static napi_value dataplane_replace_tables(napi_env env, napi_callback_info info)
@@ -204,7 +177,8 @@ static napi_value dataplane_replace_tables(napi_env env, napi_callback_info info
     uint32_t generation = 0;
     const uint8_t *bytes[3];
     size_t lengths[3];
-    if (!get_arguments(env, info, values, 5) || (handle = get_handle(env, values[0])) == NULL)
+    if (!binding_get_arguments(env, info, values, 5) ||
+        (handle = get_handle(env, values[0])) == NULL)
         return NULL;
     napi_get_value_uint32(env, values[1], &generation);
     for (size_t i = 0; i < 3; i++)
@@ -212,18 +186,18 @@ static napi_value dataplane_replace_tables(napi_env env, napi_callback_info info
             return NULL;
     int error = engine_replace_tables(handle->engine, generation, bytes[0], lengths[0], bytes[1],
                                       lengths[1], bytes[2], lengths[2]);
-    return error == 0 ? undefined(env) : binding_throw_errno(env, error, "replaceTables");
+    return error == 0 ? binding_undefined(env) : binding_throw_errno(env, error, "replaceTables");
 }
 
 static napi_value dataplane_stop(napi_env env, napi_callback_info info)
 {
     napi_value argument;
     void *data = NULL;
-    if (!get_arguments(env, info, &argument, 1))
+    if (!binding_get_arguments(env, info, &argument, 1))
         return NULL;
     BINDING_TRY(env, napi_get_value_external(env, argument, &data));
     stop(data);
-    return undefined(env);
+    return binding_undefined(env);
 }
 
 /* --- up ------------------------------------------------------------------------------------------------------- */
@@ -251,14 +225,15 @@ static napi_value dataplane_read_counters(napi_env env, napi_callback_info info)
     struct handle *handle;
     size_t n;
     const struct counter_info *table = counters_table(&n);
-    if (!get_arguments(env, info, values, 2) || (handle = get_handle(env, values[0])) == NULL)
+    if (!binding_get_arguments(env, info, values, 2) ||
+        (handle = get_handle(env, values[0])) == NULL)
         return NULL;
     uint64_t *into = get_places(env, values[1], n);
     if (into == NULL)
         return NULL;
     for (size_t i = 0; i < n; i++)
         into[i] = engine_counter(handle->engine, table[i].offset);
-    return undefined(env);
+    return binding_undefined(env);
 }
 
 static uint64_t relaxed(const _Atomic uint64_t *value)
@@ -287,7 +262,8 @@ static napi_value dataplane_read_peer_counters(napi_env env, napi_callback_info 
 {
     napi_value values[2];
     struct handle *handle;
-    if (!get_arguments(env, info, values, 2) || (handle = get_handle(env, values[0])) == NULL)
+    if (!binding_get_arguments(env, info, values, 2) ||
+        (handle = get_handle(env, values[0])) == NULL)
         return NULL;
     const struct tables *tables = engine_tables(handle->engine);
     uint32_t peers = tables == NULL ? 0 : tables->peer_count;
@@ -297,7 +273,7 @@ static napi_value dataplane_read_peer_counters(napi_env env, napi_callback_info 
     uint64_t now_ms = worker_now_ms();
     for (uint32_t i = 0; i < peers; i++)
         read_peer(&tables->peers[i], handle->engine->worker_count, now_ms, into + i * PEER_NUMBERS);
-    return undefined(env);
+    return binding_undefined(env);
 }
 
 static const char *event_kind(enum event_kind kind)
@@ -323,18 +299,20 @@ static napi_value event_object(napi_env env, const struct event *event)
     char address[INET6_ADDRSTRLEN];
     napi_value object;
     napi_create_object(env, &object);
-    set_string(env, object, "kind", event_kind(event->kind));
+    binding_set_string(env, object, "kind", event_kind(event->kind));
     bool about_peer = event->kind >= EVENT_PEER_ERROR, ipv4 = ip_is_mapped(event->address);
-    set_string(env, object, "code", event->error == 0 ? NULL : strerrorname_np(event->error));
-    set_string(env, object, "address",
-               about_peer ? inet_ntop(ipv4 ? AF_INET : AF_INET6, event->address + (ipv4 ? 12 : 0),
-                                      address, sizeof address)
-                          : NULL);
-    set_string(env, object, "detail", event->detail);
+    binding_set_string(env, object, "code",
+                       event->error == 0 ? NULL : strerrorname_np(event->error));
+    binding_set_string(env, object, "address",
+                       about_peer
+                           ? inet_ntop(ipv4 ? AF_INET : AF_INET6, event->address + (ipv4 ? 12 : 0),
+                                       address, sizeof address)
+                           : NULL);
+    binding_set_string(env, object, "detail", event->detail);
     if (event->kind == EVENT_PATH_MTU)
-        set_number(env, object, "value", event->value);
+        binding_set_number(env, object, "value", event->value);
     else
-        set_string(env, object, "value", NULL);
+        binding_set_string(env, object, "value", NULL);
     return object;
 }
 
@@ -351,7 +329,7 @@ static void deliver_events(napi_env env, napi_value receiver, void *context, voi
     while (engine_take_event(handle->engine, &event))
         napi_set_element(env, list, n++, event_object(env, &event));
     if (n > 0)
-        napi_call_function(env, undefined(env), receiver, 1, &list, NULL);
+        napi_call_function(env, binding_undefined(env), receiver, 1, &list, NULL);
 }
 
 /* On a worker's thread. A full queue means that a wake-up is under way already. */
@@ -365,7 +343,8 @@ static napi_value dataplane_on_events(napi_env env, napi_callback_info info)
 {
     napi_value values[2], name;
     struct handle *handle;
-    if (!get_arguments(env, info, values, 2) || (handle = get_handle(env, values[0])) == NULL)
+    if (!binding_get_arguments(env, info, values, 2) ||
+        (handle = get_handle(env, values[0])) == NULL)
         return NULL;
     if (handle->events != NULL) {
         napi_throw_error(env, "ERR_INVALID_STATE", "the engine has a receiver of events already");
@@ -377,7 +356,7 @@ static napi_value dataplane_on_events(napi_env env, napi_callback_info info)
     /* Listening alone does not keep the process alive. */
     BINDING_TRY(env, napi_unref_threadsafe_function(env, handle->events));
     engine_on_events(handle->engine, notify, handle);
-    return undefined(env);
+    return binding_undefined(env);
 }
 
 /* --- the table of counters ------------------------------------------------------------------------------------ */
@@ -386,24 +365,31 @@ static napi_value dataplane_capabilities(napi_env env, napi_callback_info info)
 {
     size_t n;
     const struct counter_info *table = counters_table(&n);
-    napi_value result, counters, sizes;
+    napi_value result, counters, reasons, sizes;
     (void)info;
     BINDING_TRY(env, napi_create_object(env, &result));
     BINDING_TRY(env, napi_create_array_with_length(env, n, &counters));
     for (uint32_t i = 0; i < n; i++) {
         napi_value row;
         BINDING_TRY(env, napi_create_object(env, &row));
-        set_string(env, row, "name", table[i].name);
-        set_string(env, row, "direction", table[i].direction == DIRECTION_TX ? "tx" : "rx");
-        set_string(env, row, "kind", table[i].kind);
-        set_string(env, row, "description", table[i].sentence);
+        binding_set_string(env, row, "name", table[i].name);
+        binding_set_string(env, row, "direction", table[i].direction == DIRECTION_TX ? "tx" : "rx");
+        binding_set_string(env, row, "kind", table[i].kind);
+        binding_set_string(env, row, "description", table[i].sentence);
         napi_set_element(env, counters, i, row);
     }
     BINDING_TRY(env, napi_set_named_property(env, result, "counters", counters));
+    BINDING_TRY(env, napi_create_array_with_length(env, DROP_COUNT, &reasons));
+    for (uint32_t i = 0; i < DROP_COUNT; i++) {
+        napi_value name;
+        BINDING_TRY(env, napi_create_string_utf8(env, drop_name(i), NAPI_AUTO_LENGTH, &name));
+        napi_set_element(env, reasons, i, name);
+    }
+    BINDING_TRY(env, napi_set_named_property(env, result, "reasons", reasons));
     BINDING_TRY(env, napi_create_object(env, &sizes));
-    set_number(env, sizes, "self", sizeof(struct self_row));
-    set_number(env, sizes, "peer", sizeof(struct peer_row));
-    set_number(env, sizes, "route", sizeof(struct route_row));
+    binding_set_number(env, sizes, "self", sizeof(struct self_row));
+    binding_set_number(env, sizes, "peer", sizeof(struct peer_row));
+    binding_set_number(env, sizes, "route", sizeof(struct route_row));
     BINDING_TRY(env, napi_set_named_property(env, result, "rowSizes", sizes));
     return result;
 }

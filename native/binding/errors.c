@@ -1,4 +1,4 @@
-/* Errors and argument checks in the form in which JavaScript code expects them from Node itself. */
+/* Errors, argument checks and plain values in the form in which JavaScript code expects them from Node itself. */
 #define _GNU_SOURCE /* strerrorname_np */
 #include "binding.h"
 
@@ -52,4 +52,38 @@ bool binding_get_bytes(napi_env env, napi_value value, const uint8_t **bytes, si
     }
     *bytes = data;
     return true;
+}
+
+bool binding_get_arguments(napi_env env, napi_callback_info info, napi_value *values, size_t wanted)
+{
+    size_t n = wanted;
+    if (napi_get_cb_info(env, info, &n, values, NULL, NULL) != napi_ok || n < wanted) {
+        napi_throw_type_error(env, "ERR_MISSING_ARGS", "too few arguments");
+        return false;
+    }
+    return true;
+}
+
+void binding_set_string(napi_env env, napi_value object, const char *name, const char *text)
+{
+    napi_value value;
+    if (text == NULL)
+        napi_get_null(env, &value);
+    else
+        napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+    napi_set_named_property(env, object, name, value);
+}
+
+void binding_set_number(napi_env env, napi_value object, const char *name, uint32_t number)
+{
+    napi_value value;
+    napi_create_uint32(env, number, &value);
+    napi_set_named_property(env, object, name, value);
+}
+
+napi_value binding_undefined(napi_env env)
+{
+    napi_value value = NULL;
+    napi_get_undefined(env, &value);
+    return value;
 }

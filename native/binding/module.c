@@ -4,6 +4,7 @@
 static napi_value initialise(napi_env env, napi_value exports)
 {
     BINDING_TRY(env, binding_register_dataplane(env, exports));
+    BINDING_TRY(env, binding_register_inspect(env, exports));
     BINDING_TRY(env, binding_register_system(env, exports));
     return exports;
 }

@@ -13,7 +13,7 @@
 #include "tables.h"
 
 /* The longest error: RFC 4443 2.4(c) quotes as much as fits the IPv6 minimum MTU, RFC 1812 4.3.2.3 up to 576. */
-enum { ICMP_ERROR_MAX = 1280 };
+enum { ICMP_HEADER = 8, ICMP_ERROR_MAX = 1280 };
 
 /*
  * Token buckets as the kernel's (net/ipv4/icmp.c): in total 1000 a second with a burst of 50, to one destination one

@@ -50,6 +50,14 @@ void sendq_append(struct sendq *q, uint32_t peer, uint8_t tos, uint16_t packets,
     run->bytes += (uint32_t)size;
 }
 
+size_t sendq_datagram(const struct run *run, const struct iovec *at, const struct iovec *end)
+{
+    size_t n = 0;
+    for (size_t bytes = 0; at + n < end && bytes < run->size; n++)
+        bytes += at[n].iov_len;
+    return n;
+}
+
 void sendq_reset(struct sendq *q)
 {
     q->run_count = q->piece_count = q->scratch_used = 0;

@@ -58,6 +58,9 @@ uint8_t *sendq_reserve(struct sendq *q, size_t scratch);
 void sendq_append(struct sendq *q, uint32_t peer, uint8_t tos, uint16_t packets, uint8_t *headers,
                   size_t header_len, uint8_t *payload, size_t payload_len);
 
+/* How many of the pieces of a run, from `at` on, are the next datagram: they add up to its size, or end at `end`. */
+size_t sendq_datagram(const struct run *run, const struct iovec *at, const struct iovec *end);
+
 /* Forgets everything; what the flush does when it has sent it. */
 void sendq_reset(struct sendq *q);
 

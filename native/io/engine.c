@@ -61,8 +61,9 @@ int engine_replace_tables(struct engine *e, uint32_t generation, const uint8_t *
                           const uint8_t *routes, size_t routes_len)
 {
     const struct tables *current = engine_tables(e);
+    /* One place more for statistics than there are workers: engine_trace's, which nobody reads. */
     struct tables *next = tables_build(generation, self, self_len, peers, peers_len, routes,
-                                       routes_len, current, e->worker_count);
+                                       routes_len, current, e->worker_count + 1);
     if (next == NULL)
         return errno;
     int error = rcu_publish(&e->rcu, next);
@@ -111,6 +112,7 @@ void engine_free(struct engine *e)
     underlay_close(&e->underlays[0]);
     underlay_close(&e->underlays[1]);
     tun_close(&e->tun);
+    capture_destroy(&e->captures);
     rcu_destroy(&e->rcu);
     free(e);
 }

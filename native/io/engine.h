@@ -6,6 +6,7 @@
 #define WEFT_ENGINE_H
 
 #include "../core/forward.h"
+#include "capture.h"
 #include "events.h"
 #include "failure.h"
 #include "rcu.h"
@@ -26,6 +27,7 @@ struct engine {
     struct underlay underlays[2]; /* IPv4, IPv6; fd -1 when not used */
     bool gro;
     struct rcu rcu;
+    struct captures captures;
     struct worker *workers[WORKERS_MAX];
     unsigned worker_count;
     void (*notify)(void *context);

@@ -2,14 +2,13 @@
 #include "rcu.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 struct retired {
     struct retired *next;
     struct tables *tables;
     const struct tables *successor; /* freed later than `tables`, because the list is in order */
-    uint64_t epochs[WORKERS_MAX];   /* as seen at the swap */
+    struct rcu_moment swap;
 };
 
 const struct tables *rcu_enter(struct rcu *rcu, unsigned worker)
@@ -24,6 +23,20 @@ void rcu_leave(struct rcu *rcu, unsigned worker)
     atomic_fetch_add_explicit(&rcu->sections[worker].epoch, 1, memory_order_release);
 }
 
+void rcu_now(const struct rcu *rcu, struct rcu_moment *moment)
+{
+    for (unsigned i = 0; i < rcu->workers; i++)
+        moment->epochs[i] = atomic_load(&rcu->sections[i].epoch);
+}
+
+bool rcu_passed(const struct rcu *rcu, const struct rcu_moment *moment)
+{
+    for (unsigned i = 0; i < rcu->workers; i++)
+        if ((moment->epochs[i] & 1) && atomic_load(&rcu->sections[i].epoch) == moment->epochs[i])
+            return false;
+    return true;
+}
+
 int rcu_publish(struct rcu *rcu, struct tables *tables)
 {
     struct retired *r = calloc(1, sizeof *r);
@@ -31,22 +44,13 @@ int rcu_publish(struct rcu *rcu, struct tables *tables)
         return ENOMEM;
     r->tables = atomic_exchange(&rcu->current, tables);
     r->successor = tables;
-    for (unsigned i = 0; i < rcu->workers; i++)
-        r->epochs[i] = atomic_load(&rcu->sections[i].epoch);
+    rcu_now(rcu, &r->swap);
     struct retired **end = &rcu->retired;
     while (*end != NULL)
         end = &(*end)->next;
     *end = r;
     rcu_reclaim(rcu);
     return 0;
-}
-
-static bool unused(const struct rcu *rcu, const struct retired *r)
-{
-    for (unsigned i = 0; i < rcu->workers; i++)
-        if ((r->epochs[i] & 1) && atomic_load(&rcu->sections[i].epoch) == r->epochs[i])
-            return false;
-    return true;
 }
 
 static void free_oldest(struct rcu *rcu)
@@ -59,7 +63,7 @@ static void free_oldest(struct rcu *rcu)
 
 void rcu_reclaim(struct rcu *rcu)
 {
-    while (rcu->retired != NULL && unused(rcu, rcu->retired))
+    while (rcu->retired != NULL && rcu_passed(rcu, &rcu->retired->swap))
         free_oldest(rcu);
 }
 

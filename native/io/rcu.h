@@ -7,6 +7,7 @@
 #define WEFT_RCU_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../core/tables.h"
@@ -28,6 +29,16 @@ struct rcu {
 /* Worker side: the tables to use until rcu_leave; null before the first. */
 const struct tables *rcu_enter(struct rcu *rcu, unsigned worker);
 void rcu_leave(struct rcu *rcu, unsigned worker);
+
+/*
+ * For other things that workers find by a pointer and use inside their sections only: once rcu_passed is true of the
+ * moment that rcu_now noted, which must be after the pointer was changed, no worker can have the old value any more.
+ */
+struct rcu_moment {
+    uint64_t epochs[WORKERS_MAX];
+};
+void rcu_now(const struct rcu *rcu, struct rcu_moment *moment);
+bool rcu_passed(const struct rcu *rcu, const struct rcu_moment *moment);
 
 /* Control side, one thread: publishes tables and frees what can be freed by now. 0 or ENOMEM (nothing changed). */
 int rcu_publish(struct rcu *rcu, struct tables *tables);

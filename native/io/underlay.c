@@ -167,10 +167,7 @@ int underlay_send_singly(const struct underlay *u, const struct tables *tables,
     const struct iovec *end = m.msg_iov + run->pieces;
     address_message(&m, &envelope, u, &tables->self, &tables->peers[run->peer], run->tos);
     while (m.msg_iov < end) {
-        /* A datagram's pieces add up to the run's size; only the last datagram may have less. */
-        size_t bytes = 0;
-        for (m.msg_iovlen = 0; m.msg_iov + m.msg_iovlen < end && bytes < run->size; m.msg_iovlen++)
-            bytes += m.msg_iov[m.msg_iovlen].iov_len;
+        m.msg_iovlen = sendq_datagram(run, m.msg_iov, end);
         if (sendmsg(u->fd, &m, MSG_DONTWAIT) < 0)
             return errno;
         m.msg_iov += m.msg_iovlen;
@@ -188,6 +185,12 @@ static void map_address(const void *from, uint8_t address[16])
         ip_map(6, in6->sin6_addr.s6_addr, address);
     else
         ip_map(4, (const uint8_t *)&in->sin_addr, address);
+}
+
+static uint16_t from_port(const struct sockaddr_storage *from)
+{
+    /* In both families the port is where IPv4 has it. */
+    return ntohs(((const struct sockaddr_in *)from)->sin_port);
 }
 
 static void read_control(struct msghdr *m, struct received *message, uint32_t *overflows)
@@ -240,6 +243,7 @@ int underlay_receive(const struct underlay *u, struct receiver *r)
             .truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0,
         };
         map_address(&from[i], message->source);
+        message->port = from_port(&from[i]);
         read_control(&messages[i].msg_hdr, message, &r->overflows);
     }
     return n;

@@ -52,6 +52,7 @@ struct received {
     uint8_t tos;     /* of the outer header: TOS or traffic class */
     bool truncated;
     uint8_t source[16]; /* outer source address, IPv4 mapped */
+    uint16_t port;      /* outer source port */
 };
 struct receiver {
     uint8_t *buffers; /* UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER bytes */

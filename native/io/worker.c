@@ -44,6 +44,7 @@ struct worker {
     struct sendq queue;
     struct receiver receiver;
     struct gro gro;
+    struct capture *capture; /* of this round; null: none runs */
     bool coalesce;
     uint32_t overflows[2]; /* per underlay, as counted so far */
     struct event_ring events;
@@ -169,6 +170,8 @@ static void count_sent(struct worker *w, const struct run *run)
     count(&w->counters, COUNTER_TX_BYTES, run->bytes);
     counter_bump(&stats->tx_packets, run->datagrams);
     counter_bump(&stats->tx_bytes, run->bytes);
+    if (w->capture != NULL)
+        capture_run(w->capture, &w->forward, run, DROP_NONE);
 }
 
 static enum drop send_error_reason(int error)
@@ -215,11 +218,15 @@ static void count_peer_error(struct worker *w, const struct send_error *e)
     }
 }
 
-static void write_reply(struct worker *w)
+/* The ICMP error about a packet that was dropped for `reason`, if there is one. */
+static void write_reply(struct worker *w, enum drop reason)
 {
-    if (w->forward.reply_len > 0)
-        tun_write(&w->engine->tun,
-                  &(struct packet){.data = w->forward.reply, .len = w->forward.reply_len}, NULL, 0);
+    if (w->forward.reply_len == 0)
+        return;
+    tun_write(&w->engine->tun,
+              &(struct packet){.data = w->forward.reply, .len = w->forward.reply_len}, NULL, 0);
+    if (w->capture != NULL)
+        capture_reply(w->capture, &w->forward, reason);
     w->forward.reply_len = 0;
 }
 
@@ -227,13 +234,15 @@ static void count_lost(struct worker *w, const struct run *run, int error)
 {
     count_drops(&w->counters, DIRECTION_TX, send_error_reason(error), run->packets);
     count(&w->counters, COUNTER_TX_DATAGRAMS_LOST, run->continued);
+    if (w->capture != NULL)
+        capture_run(w->capture, &w->forward, run, send_error_reason(error));
     if (send_error_reason(error) == DROP_send_failed) {
         struct send_error e = {.error = error, .local = true};
         memcpy(e.peer, w->forward.tables->peers[run->peer].address, sizeof e.peer);
         count_peer_error(w, &e);
     } else if (error == EMSGSIZE) {
         forward_too_big(&w->forward, run->peer, &w->queue.pieces[run->first_piece], run->pieces);
-        write_reply(w);
+        write_reply(w, DROP_too_big);
     }
 }
 
@@ -333,8 +342,12 @@ static void drain_tun(struct worker *w)
                 fail_tun(w, error);
             break;
         }
-        forward_tx(&w->forward, &p);
-        write_reply(w);
+        if (w->capture != NULL)
+            capture_tun_in(w->capture, &w->forward, &p);
+        enum drop reason = forward_tx(&w->forward, &p);
+        if (w->capture != NULL)
+            capture_verdict(w->capture, &w->forward, reason, false);
+        write_reply(w, reason);
         offset += (HEADROOM + p.len + 63) & ~(size_t)63;
     }
     flush(w);
@@ -380,6 +393,9 @@ static void write_packet(void *owner, const struct packet *p, const struct iovec
         count(&w->counters, COUNTER_RX_FORWARDED, segments);
     else
         count_drops(&w->counters, DIRECTION_RX, DROP_tun_write, segments);
+    if (w->capture != NULL)
+        capture_tun_out(w->capture, &w->forward, p, tail, segments - 1, segments,
+                        error == 0 ? DROP_NONE : DROP_tun_write);
 }
 
 static void deliver(struct worker *w, const struct packet *p)
@@ -415,18 +431,26 @@ static void receive_message(struct worker *w, const struct received *m)
 {
     const struct tables *tables = w->forward.tables;
     const struct peer *peer = tables == NULL ? NULL : tables_peer(tables, m->source);
+    struct datagram d = {.data = m->data, .len = m->len, .gro_size = m->gro_size, .tos = m->tos};
     if (m->truncated) {
         count(&w->counters, COUNTER_RX_IN, 1);
         count_drops(&w->counters, DIRECTION_RX, DROP_oversize, 1);
+        if (w->capture != NULL) {
+            capture_underlay_in(w->capture, &w->forward, m, &d);
+            capture_verdict(w->capture, &w->forward, DROP_oversize, false);
+        }
         return;
     }
-    struct datagram d = {.data = m->data, .len = m->len, .gro_size = m->gro_size, .tos = m->tos};
     size_t left = m->len;
     do {
         struct packet p;
         d.len = left;
         d.len = forward_rx_split(&w->forward, &d);
+        if (w->capture != NULL)
+            capture_underlay_in(w->capture, &w->forward, m, &d);
         enum drop reason = forward_rx(&w->forward, peer, &d, &p);
+        if (w->capture != NULL)
+            capture_verdict(w->capture, &w->forward, reason, p.data == NULL);
         if (reason != DROP_NONE && tables != NULL)
             report_drop(w, peer, m->source, reason);
         else if (p.data != NULL)
@@ -470,6 +494,7 @@ uint64_t worker_now_ms(void)
 static void serve(struct worker *w, const struct epoll_event *events, int n)
 {
     w->forward.tables = rcu_enter(&w->engine->rcu, w->index);
+    w->capture = capture_enter(&w->engine->captures, w->index);
     w->forward.now_ms = worker_now_ms();
     for (int i = 0; i < n; i++) {
         enum source source = events[i].data.u32;

@@ -33,6 +33,7 @@ struct test {
     M(forward_tx)                                                                                  \
     M(forward_rx)                                                                                  \
     M(hostile)                                                                                     \
+    M(capture)                                                                                     \
     M(rcu)                                                                                         \
     M(counters)
 #define DECLARE(module) extern const struct test module##_tests[];
