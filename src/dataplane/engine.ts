@@ -8,10 +8,12 @@ import {
   type DataplaneEvent,
   type EngineHandle,
   type Native,
+  type NativeTrace,
   type Offload,
   type OpenOptions,
   PEER_COUNTERS,
 } from "../native/bindings.js";
+import { Capture, type CaptureFilter } from "./capture.js";
 import { PEER_ROW_SIZE, ROUTE_ROW_SIZE, SELF_ROW_SIZE, packPeers, packRoutes, packSelf } from "./rows.js";
 
 export interface CounterValue extends CounterInfo {
@@ -29,6 +31,7 @@ export class Dataplane {
   readonly #native: Native;
   readonly #engine: EngineHandle;
   readonly #counters: readonly CounterInfo[];
+  readonly #reasons: readonly string[];
   #tables: Tables | null = null;
   #generation = 0;
 
@@ -37,7 +40,7 @@ export class Dataplane {
    * and leaves nothing behind when that fails. `onEvents` is called on the event loop.
    */
   constructor(native: Native, options: OpenOptions, onEvents: (events: readonly DataplaneEvent[]) => void) {
-    const { counters, rowSizes } = native.capabilities();
+    const { counters, reasons, rowSizes } = native.capabilities();
     if (
       rowSizes.self !== SELF_ROW_SIZE ||
       rowSizes.peer !== PEER_ROW_SIZE ||
@@ -48,6 +51,7 @@ export class Dataplane {
     const opened = native.open(options);
     this.#native = native;
     this.#counters = counters;
+    this.#reasons = reasons;
     this.#engine = opened.engine;
     this.#offloads = opened.offloads;
     this.tun = opened.tun;
@@ -111,6 +115,16 @@ export class Dataplane {
         PEER_COUNTERS.map((name, j) => [name, Number(values[i * width + j])]),
       ) as PeerTraffic,
     }));
+  }
+
+  /** Starts to record what the workers see. Throws EBUSY while another capture runs. */
+  capture(filter: CaptureFilter): Capture {
+    return new Capture(this.#native, this.#engine, this.#reasons, filter);
+  }
+
+  /** What would become of a packet read from the TUN, or of a datagram's payload from a row of the tables' peers. */
+  trace(peer: number | null, bytes: Uint8Array): NativeTrace {
+    return this.#native.trace(this.#engine, peer, bytes);
   }
 
   /** Stops the workers and removes the TUN. */

@@ -13,7 +13,8 @@ export const ROUTE_ROW_SIZE = 24;
 /** The "peer" of a route to this host's own subnets. */
 const ROUTE_LOCAL = 0xffffffff;
 
-const LITTLE_ENDIAN = endianness() === "LE";
+/** The host's byte order, as DataView wants it told. */
+export const LITTLE_ENDIAN = endianness() === "LE";
 
 /** One SELF_ROW_SIZE row; what is absent becomes zeros. */
 export function packSelf(self: SelfRow): Uint8Array {
@@ -61,7 +62,7 @@ export function packRoutes(routes: readonly RouteRow[]): Uint8Array {
 }
 
 /** IPv4 addresses as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that all have one form. */
-function setMapped(bytes: Uint8Array, at: number, ip: Ip): void {
+export function setMapped(bytes: Uint8Array, at: number, ip: Ip): void {
   if (ip.family === 4) bytes.set([0xff, 0xff], at + 10);
   bytes.set(ip.bytes, at + 16 - ip.bytes.length);
 }

@@ -52,6 +52,8 @@ export interface CounterInfo {
 
 export interface Capabilities {
   readonly counters: readonly CounterInfo[];
+  /** Names of the drop reasons by their numbers, as records of a capture have them; 0 is "not dropped". */
+  readonly reasons: readonly string[];
   /** Sizes in bytes of the packed rows, checked against the packer's at load. */
   readonly rowSizes: { readonly self: number; readonly peer: number; readonly route: number };
 }
@@ -76,6 +78,20 @@ export interface DataplaneEvent {
 
 /** Numbers per row that `readPeerCounters` writes, in this order. */
 export const PEER_COUNTERS = ["txPackets", "txBytes", "rxPackets", "rxBytes", "errors", "lastReceived", "pathMtu"] as const;
+
+/** Bytes that `captureRead` may have to write. */
+export const CAPTURE_RING = 8 * 1024 * 1024;
+
+/** What would become of a packet. */
+export interface NativeTrace {
+  /** Why it would be dropped; null: it would not. */
+  readonly reason: string | null;
+  /** What would be sent: UDP payloads, the TOS of their outer headers, and the rows of the peers. */
+  readonly datagrams: readonly { readonly peer: number; readonly tos: number; readonly bytes: Uint8Array }[];
+  /** What would be written to the TUN: a received packet, or an ICMP error about the one that was traced. */
+  readonly packet: Uint8Array | null;
+  readonly reply: Uint8Array | null;
+}
 
 export interface Native {
   // --- down -----------------------------------------------------------------------------------------------------
@@ -108,6 +124,22 @@ export interface Native {
 
   /** The table of counters and the layout of rows; the same for every engine. */
   capabilities(): Capabilities;
+
+  // --- looking at packets ---------------------------------------------------------------------------------------
+  /**
+   * Lets the workers record what they see and the filter wants (a packed row, `native/io/capture.h`). Throws EBUSY
+   * while another capture runs.
+   */
+  captureStart(engine: EngineHandle, filter: Uint8Array): void;
+  /** Moves records to `into`, CAPTURE_RING bytes; returns how many bytes, 0 when nothing waits. Only whole records. */
+  captureRead(engine: EngineHandle, into: Uint8Array): number;
+  /** Ends the capture; what was not read is gone. Returns how many records did not fit, by step. Idempotent. */
+  captureStop(engine: EngineHandle): readonly number[];
+  /**
+   * Runs a packet through the code that forwards, under the tables in use, and leaves no mark: as read from the TUN
+   * when `peer` is null, else as the payload of a datagram from the peer with that row. At most 65535 bytes.
+   */
+  trace(engine: EngineHandle, peer: number | null, bytes: Uint8Array): NativeTrace;
 
   // --- system ---------------------------------------------------------------------------------------------------
   /**
