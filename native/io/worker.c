@@ -445,7 +445,11 @@ static void receive_message(struct worker *w, const struct received *m)
     do {
         struct packet p;
         d.len = left;
-        d.len = forward_rx_split(&w->forward, &d);
+        /* A stranger's bytes are not looked at, not even to see where one datagram ends. */
+        if (peer != NULL)
+            d.len = forward_rx_split(&w->forward, &d);
+        else if (m->gro_size != 0 && m->gro_size < left)
+            d.len = m->gro_size;
         if (w->capture != NULL)
             capture_underlay_in(w->capture, &w->forward, m, &d);
         enum drop reason = forward_rx(&w->forward, peer, &d, &p);
