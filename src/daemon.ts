@@ -10,10 +10,11 @@
  */
 import { closeSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
+import { ConfigError, EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
 import { type NetworkConfig, overlayAround, overlayNetworks } from "./config/network-config.js";
 import type { Options } from "./config/options.js";
 import { Dataplane } from "./dataplane/engine.js";
+import { logEvent } from "./dataplane/events.js";
 import { explainOpenError } from "./dataplane/open-error.js";
 import { EtcdRegistry } from "./etcd/registry.js";
 import { compileTables } from "./fib/compile.js";
@@ -136,7 +137,8 @@ class Daemon implements Subject {
     this.config = await this.registry.networkConfig(signal);
     for (const warning of this.config.warnings) this.#log.warn(warning);
     this.underlay = chooseUnderlay(this.#netlink, this.#options);
-    checkSeparation(this.config, this.underlay);
+    checkSeparation(this.config, this.underlay, this.#options.peerAliases);
+    this.#warnOfIdleFlags(this.config);
     this.dataplane = this.#open(this.config, this.underlay);
     checkNetworks(this.#netlink, { ifindex: this.dataplane.ifindex, networks: overlayNetworks(this.config) });
 
@@ -171,6 +173,13 @@ class Daemon implements Subject {
   async close(): Promise<void> {
     this.#notifier.stopping();
     for (const close of this.#closers.reverse()) await close();
+  }
+
+  #warnOfIdleFlags({ backend }: NetworkConfig): void {
+    const { acceptBridged, lenientVxlan } = this.#options;
+    const idle = [acceptBridged && "--accept-bridged", lenientVxlan && "--lenient-vxlan"].filter(Boolean);
+    if (backend.type === "vxlan" || idle.length === 0) return;
+    this.#log.warn(`without effect in the udp format: ${idle.join(", ")}`);
   }
 
   #lock(): void {
@@ -244,12 +253,28 @@ class Daemon implements Subject {
     const tables = compileTables({
       vni: config.backend.vni,
       mtu: tun.mtu,
+      port: config.backend.port,
+      admit: {
+        external: this.#options.acceptExternal,
+        bridged: this.#options.acceptBridged,
+        lenient: this.#options.lenientVxlan,
+        gbp: config.backend.gbp,
+      },
       source4: underlay.address4,
       source6: underlay.address6,
       own,
       peers,
+      aliases: this.#options.peerAliases,
     });
+    const knownUnused = dataplane.tables?.unusedAliases.map(({ message }) => message) ?? [];
     dataplane.replaceTables(tables);
+    for (const { alias, message } of tables.unusedAliases) {
+      if (knownUnused.includes(message)) continue;
+      this.#log.warn(
+        { component: "dataplane", endpoint: alias.address.text },
+        `peer alias not used: ${message}`,
+      );
+    }
     for (const { key, reason, message } of rejected) {
       if (this.rejected.some((known) => known.key === key && known.message === message)) continue;
       this.#log.warn({ component: "registry", peer: key, reason }, `lease not used: ${message}`);
@@ -263,18 +288,9 @@ class Daemon implements Subject {
 
   #onEvents(events: readonly DataplaneEvent[]): void {
     const log = this.#log.child({ component: "dataplane" });
-    for (const { kind, code, address, detail } of events) {
-      if (kind === "peer-error") {
-        log.warn({ endpoint: address, reason: code }, "a peer cannot be reached");
-      } else if (kind === "offload-off") {
-        log.warn(
-          { reason: code },
-          `the kernel's ${detail ?? ""} offload is broken here and not used any more`,
-        );
-      } else if (kind === "tun-gone" || kind === "worker-failed") {
-        const what = kind === "tun-gone" ? `the TUN device ${this.#options.tun} is gone` : "a worker failed";
-        this.#stop.abort(new WeftError(`${what} (${code ?? ""})`));
-      }
+    for (const event of events) {
+      const failure = this.dataplane === null ? null : logEvent(event, this.dataplane, log);
+      if (failure !== null) this.#stop.abort(new WeftError(failure));
     }
   }
 
@@ -304,7 +320,12 @@ class Daemon implements Subject {
 }
 
 /** An overlay that contains the underlay's addresses would route the tunnel into itself. */
-function checkSeparation(config: NetworkConfig, underlay: Underlay): void {
+function checkSeparation(config: NetworkConfig, underlay: Underlay, aliases: Options["peerAliases"]): void {
+  for (const { address } of aliases) {
+    const around = overlayAround(config, address);
+    if (around === null) continue;
+    throw new ConfigError(`--peer-alias: ${address.text} lies inside the overlay ${around.text}`);
+  }
   for (const address of [underlay.address4, underlay.address6]) {
     const around = address === null ? null : overlayAround(config, address);
     if (address === null || around === null) continue;

@@ -62,12 +62,13 @@ export function reportPeers({ dataplane }: Subject): PeerStatus[] {
   const subnets = dataplane.tables.peers.map((): string[] => []);
   for (const { prefix, peer } of routes) if (peer !== null) subnets[peer]?.push(prefix.text);
   const now = Number(process.hrtime.bigint() / 1_000_000n);
-  return dataplane.peerTraffic().map(({ peer, traffic: { lastReceived, ...traffic } }, index) => ({
+  return dataplane.peerTraffic().map(({ peer, traffic: { lastReceived, pathMtu, ...traffic } }, index) => ({
     node: nodes[peer.node] ?? "",
     address: peer.address.text,
     mac: peer.mac === null ? null : formatMac(peer.mac),
     subnets: subnets[index] ?? [],
     ...traffic,
+    pathMtu: pathMtu === 0 ? null : pathMtu,
     lastReceivedSeconds: lastReceived === 0 ? null : Math.max(0, now - lastReceived) / 1000,
   }));
 }

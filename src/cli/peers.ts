@@ -6,7 +6,7 @@ import { bytes, duration, table } from "./format.js";
 export const peers = question<readonly PeerStatus[]>({
   name: "peers",
   summary: "the other nodes, and the traffic with each",
-  help: "Prints one line per tunnel endpoint. HEARD is the time since its last packet; ERRORS counts\nfailed sends and ICMP errors about it.",
+  help: "Prints one line per tunnel endpoint. HEARD is the time since its last packet; ERRORS counts\nfailed sends and ICMP errors about it, MTU is what the path to it takes where that is known to be less.",
   print: (answer) =>
     answer.length === 0
       ? "no peers: no other node has a usable lease ('weft status' lists the unusable ones)\n"
@@ -21,6 +21,7 @@ export const peers = question<readonly PeerStatus[]>({
             { title: "RX PACKETS", right: true, text: ({ rxPackets }) => `${rxPackets}` },
             { title: "RX", right: true, text: ({ rxBytes }) => bytes(rxBytes) },
             { title: "ERRORS", right: true, text: ({ errors }) => `${errors}` },
+            { title: "MTU", right: true, text: ({ pathMtu }) => `${pathMtu ?? "-"}` },
             { title: "HEARD", right: true, text: heard },
           ],
           answer,

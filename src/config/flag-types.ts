@@ -4,8 +4,8 @@
  */
 import { posix, resolve } from "node:path";
 import type { Offload } from "../native/bindings.js";
-import { type Ip, parseIp } from "../net/ip.js";
-import { LOG_LEVELS, type LogLevel } from "./options.js";
+import { type Ip, isUnicast, parseIp } from "../net/ip.js";
+import { LOG_LEVELS, type LogLevel, type PeerAlias } from "./options.js";
 
 /** How a setting's text is read. */
 export interface Type<T> {
@@ -57,6 +57,21 @@ export const address = (expects: string, accept: (ip: Ip) => boolean): Type<Ip> 
     return ip !== null && accept(ip) ? ip : null;
   },
 });
+
+export const peerAliases: Type<readonly PeerAlias[]> = {
+  metavar: "IP=PEER,…",
+  list: true,
+  expects: "a list of <address>=<public address of the peer that sends from it>: 198.51.100.7=192.0.2.2",
+  parse: (value) => {
+    const aliases = value.split(",").map((pair) => {
+      const [address, publicAddress, ...more] = pair.split("=").map((text) => parseIp(text.trim()));
+      if (!address || !publicAddress || more.length > 0) return null;
+      if (!isUnicast(address) || !isUnicast(publicAddress)) return null;
+      return { address, publicAddress };
+    });
+    return aliases.every((alias) => alias !== null) ? aliases : null;
+  },
+};
 
 /** The admin socket's path has to fit into `sockaddr_un` (108 bytes with the final zero). */
 export const runDirectory: Type<string> = {

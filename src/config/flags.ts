@@ -17,6 +17,7 @@ import {
   logLevel,
   offloads,
   path,
+  peerAliases,
   regex,
   registry,
   runDirectory,
@@ -43,6 +44,7 @@ export interface Flag<T> {
 export const GROUPS = {
   registry: "Where subnets come from",
   underlay: "The underlay: which interface and address other nodes reach this one at",
+  admission: "Admission: what is let in from other hosts although it is dropped by default",
   host: "This host",
   observe: "Health and logs",
   general: "General",
@@ -141,6 +143,31 @@ export const FLAGS = {
     type: address("an IPv6 address that a host can have", (ip) => ip.family === 6 && isUnicast(ip)),
     default: null,
     help: "IPv6 address that other nodes send to. Default: the interface's.",
+  },
+  "peer-alias": {
+    group: "admission",
+    type: peerAliases,
+    default: null,
+    repeatable: true,
+    help: "Datagrams from the first address are the peer's with the second as public address: a peer behind NAT, or one that also sends from another address.",
+  },
+  "accept-external": {
+    group: "admission",
+    type: boolean,
+    default: "false",
+    help: "Let a peer forward packets from addresses outside of the overlay, of clients it does not masquerade.",
+  },
+  "accept-bridged": {
+    group: "admission",
+    type: boolean,
+    default: "false",
+    help: "vxlan: let a peer send frames with any source MAC, for one that bridges its VXLAN device.",
+  },
+  "lenient-vxlan": {
+    group: "admission",
+    type: boolean,
+    default: "false",
+    help: "vxlan: ignore the reserved bits of the VXLAN header and its flags except I, as RFC 7348 has it.",
   },
   "subnet-file": {
     group: "host",

@@ -27,6 +27,8 @@ export interface Backend {
   readonly vni: number | null;
   /** The underlay's MTU when configured; null = that of the underlay interface. */
   readonly mtu: number | null;
+  /** VXLAN's Group Based Policy extension is in use: its bits in the VXLAN header are no reason to drop. */
+  readonly gbp: boolean;
 }
 
 export interface NetworkConfig {
@@ -108,6 +110,7 @@ export interface BackendInput {
   readonly port: number | null;
   readonly vni: number | null;
   readonly mtu: number | null;
+  readonly gbp: boolean;
 }
 
 /** Makes the backend: defaults filled in, ranges checked. Throws a ConfigError. */
@@ -123,6 +126,7 @@ export function makeBackend(input: BackendInput): Backend {
     port: inRange("Port", input.port ?? 0, 0, 65535) || (type === "udp" ? 8285 : 8472),
     vni: type === "udp" ? null : inRange("VNI", input.vni ?? 1, 0, 0xffffff),
     mtu,
+    gbp: type === "vxlan" && input.gbp,
   };
 }
 
@@ -180,8 +184,9 @@ function fromFlannel(config: FlannelConfig): NetworkConfig {
     port: given.Port ?? null,
     vni: given.VNI ?? null,
     mtu: given.MTU ?? null,
+    gbp: given.GBP,
   });
-  const warnings = (["DirectRouting", "GBP", "Learning"] as const)
+  const warnings = (["DirectRouting", "Learning"] as const)
     .filter((name) => backend.type === "vxlan" && given[name])
     .map((name) => `network config: ${name} is set and has no effect in weft`);
   if (config.EnableIPv6 && backend.type === "udp") {

@@ -27,6 +27,12 @@ export interface FileOptions {
   readonly path: string;
 }
 
+/** Datagrams from `address` are taken as sent by the peer whose lease names `publicAddress`. */
+export interface PeerAlias {
+  readonly address: Ip;
+  readonly publicAddress: Ip;
+}
+
 export interface Options {
   readonly registry: EtcdOptions | FileOptions;
   /** Names or addresses of underlay interfaces, in order of preference; empty = the default route's. */
@@ -35,6 +41,11 @@ export interface Options {
   readonly ifaceCanReach: Ip | null;
   readonly publicIp: Ip | null;
   readonly publicIpv6: Ip | null;
+  /** No address stands in it twice, none for itself. */
+  readonly peerAliases: readonly PeerAlias[];
+  readonly acceptExternal: boolean;
+  readonly acceptBridged: boolean;
+  readonly lenientVxlan: boolean;
   readonly subnetFile: string;
   readonly ipMasq: boolean;
   /** Renew an own lease this many minutes before its end at the latest; 1..1439. */

@@ -5,7 +5,7 @@
  */
 import { ConfigError } from "./errors.js";
 import { FLAG_NAMES, type FlagName, flagOf, type Values } from "./flags.js";
-import type { EtcdOptions, Options } from "./options.js";
+import type { EtcdOptions, Options, PeerAlias } from "./options.js";
 import { readArguments, readConfigFile, readEnvironment, type Setting } from "./sources.js";
 
 /** What a command line asks for. */
@@ -72,6 +72,10 @@ function toOptions(
     ifaceCanReach: values["iface-can-reach"],
     publicIp: values["public-ip"],
     publicIpv6: values["public-ipv6"],
+    peerAliases: checkAliases(values["peer-alias"].flat()),
+    acceptExternal: values["accept-external"],
+    acceptBridged: values["accept-bridged"],
+    lenientVxlan: values["lenient-vxlan"],
     subnetFile: values["subnet-file"],
     ipMasq: values["ip-masq"],
     leaseRenewMarginMinutes: values["subnet-lease-renew-margin"],
@@ -85,6 +89,23 @@ function toOptions(
     logLevel: values["log-level"] ?? (values.v > 0 ? "debug" : "info"),
     warnings,
   };
+}
+
+function checkAliases(aliases: readonly PeerAlias[]): readonly PeerAlias[] {
+  for (const [index, { address, publicAddress }] of aliases.entries()) {
+    if (address.text === publicAddress.text) {
+      throw new ConfigError(
+        `--peer-alias: ${address.text} stands for itself; name the peer's public address after =`,
+      );
+    }
+    const earlier = aliases.slice(0, index).find((alias) => alias.address.text === address.text);
+    if (earlier !== undefined) {
+      throw new ConfigError(
+        `--peer-alias: ${address.text} is given twice, for ${earlier.publicAddress.text} and ${publicAddress.text}`,
+      );
+    }
+  }
+  return aliases;
 }
 
 function etcdOptions(values: Values): EtcdOptions {

@@ -20,7 +20,10 @@ export interface CounterValue extends CounterInfo {
   readonly value: number;
 }
 
-/** Traffic with one peer since it was first in the tables. `lastReceived`: CLOCK_MONOTONIC in ms, 0 = never. */
+/**
+ * Traffic with one peer since it was first in the tables. `lastReceived`: CLOCK_MONOTONIC in ms, 0 = never. `pathMtu`:
+ * the largest datagram that the path to it takes, outer headers included, 0 = unknown.
+ */
 export type PeerTraffic = Record<(typeof PEER_COUNTERS)[number], number>;
 
 export class Dataplane {
@@ -101,6 +104,20 @@ export class Dataplane {
     const values = new BigUint64Array(this.#counters.length);
     this.#native.readCounters(this.#engine, values);
     return this.#counters.map((info, i) => ({ ...info, value: Number(values[i]) }));
+  }
+
+  /** The sentence about a reason for drops on receive; null for an unknown one. */
+  describeDrop(reason: string): string | null {
+    const row = this.#counters.find(
+      ({ name, kind, direction }) => name === reason && kind === "drop" && direction === "rx",
+    );
+    return row?.description ?? null;
+  }
+
+  /** The node of the tables in use that has an underlay address, or an alias for it; null for a stranger. */
+  nodeAt(address: string): string | null {
+    const peer = this.#tables?.peers.find((row) => row.address.text === address);
+    return (peer && this.#tables?.nodes[peer.node]) ?? null;
   }
 
   /** Traffic per peer row of the tables in use, in their order. */

@@ -3,7 +3,7 @@
  * integers in host byte order, no padding.
  */
 import { endianness } from "node:os";
-import type { PeerRow, RouteRow, SelfRow } from "../fib/compile.js";
+import type { Admission, PeerRow, RouteRow, SelfRow } from "../fib/compile.js";
 import type { Ip } from "../net/ip.js";
 
 export const SELF_ROW_SIZE = 84;
@@ -12,6 +12,12 @@ export const ROUTE_ROW_SIZE = 24;
 
 /** The "peer" of a route to this host's own subnets. */
 const ROUTE_LOCAL = 0xffffffff;
+
+/** Bits of `self_row.admit`. */
+const ADMIT: Readonly<Record<keyof Admission, number>> = { external: 1, bridged: 2, lenient: 4, gbp: 8 };
+
+/** Bit of `peer_row.flags`. */
+const PEER_NO_ECN = 1;
 
 /** The host's byte order, as DataView wants it told. */
 export const LITTLE_ENDIAN = endianness() === "LE";
@@ -33,6 +39,8 @@ export function packSelf(self: SelfRow): Uint8Array {
     [74, self.mac6],
   ];
   for (const [offset, value] of fields) if (value) bytes.set(value, offset);
+  view.setUint16(80, self.port, LITTLE_ENDIAN);
+  view.setUint16(82, packAdmission(self.admit), LITTLE_ENDIAN);
   return bytes;
 }
 
@@ -44,6 +52,7 @@ export function packPeers(peers: readonly PeerRow[]): Uint8Array {
     setMapped(bytes, at, peer.address);
     view.setUint32(at + 16, peer.node, LITTLE_ENDIAN);
     if (peer.mac !== null) bytes.set(peer.mac, at + 20);
+    bytes[at + 26] = peer.ecn ? 0 : PEER_NO_ECN;
   });
   return bytes;
 }
@@ -59,6 +68,11 @@ export function packRoutes(routes: readonly RouteRow[]): Uint8Array {
     bytes[at + 21] = prefix.length;
   });
   return bytes;
+}
+
+function packAdmission(admit: Admission): number {
+  const names = Object.keys(ADMIT) as (keyof Admission)[];
+  return names.reduce((bits, name) => bits | (admit[name] ? ADMIT[name] : 0), 0);
 }
 
 /** IPv4 addresses as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that all have one form. */

@@ -2,9 +2,22 @@
  * Leases → the tables that the workers use: which tunnel endpoints there are, and which prefix goes to which. Pure:
  * the same leases give the same tables. `dataplane/` packs and publishes them.
  */
-import type { Lease, LeasedSubnet } from "../lease/lease.js";
+import type { PeerAlias } from "../config/options.js";
+import type { Endpoint, Lease, LeasedSubnet } from "../lease/lease.js";
 import { type Cidr, addressAt } from "../net/cidr.js";
 import type { Family, Ip } from "../net/ip.js";
+
+/** What is let in from peers beyond the strict rules. */
+export interface Admission {
+  /** Inner sources that nobody leases. */
+  readonly external: boolean;
+  /** Any inner source MAC. */
+  readonly bridged: boolean;
+  /** VXLAN headers of which only the I flag is as it should be. */
+  readonly lenient: boolean;
+  /** The bits of VXLAN's Group Based Policy. */
+  readonly gbp: boolean;
+}
 
 /** This node, as the dataplane needs it. Absent addresses and MACs are null. */
 export interface SelfRow {
@@ -24,13 +37,14 @@ export interface SelfRow {
   /** MACs of this VTEP, for inner IPv4 and inner IPv6. */
   readonly mac4: Uint8Array | null;
   readonly mac6: Uint8Array | null;
+  /** UDP port of the tunnel. */
+  readonly port: number;
+  readonly admit: Admission;
 }
 
-/** A tunnel endpoint. Endpoints of one host share `node` and stand next to each other. */
-export interface PeerRow {
-  readonly address: Ip;
+/** A tunnel endpoint or an alias of one. Rows of one host share `node` and stand next to each other. */
+export interface PeerRow extends Endpoint {
   readonly node: number;
-  readonly mac: Uint8Array | null;
 }
 
 /** A prefix and the index of the peer that has it; null: this host. */
@@ -45,25 +59,35 @@ export interface Tables {
   readonly routes: readonly RouteRow[];
   /** Keys of the leases, by `PeerRow.node`. */
   readonly nodes: readonly string[];
+  readonly unusedAliases: readonly UnusedAlias[];
+}
+
+/** An alias that has no row, and why, as a sentence. */
+export interface UnusedAlias {
+  readonly alias: PeerAlias;
+  readonly message: string;
 }
 
 export interface CompileInput {
   readonly vni: number | null;
   readonly mtu: number;
+  readonly port: number;
+  readonly admit: Admission;
   readonly source4: Ip | null;
   readonly source6: Ip | null;
   readonly own: Lease;
   /** Oldest first. */
   readonly peers: readonly Lease[];
+  readonly aliases: readonly PeerAlias[];
 }
 
 /**
  * Compiles tables. Several leases through one address are one peer, with the MAC of the youngest: a host that took
  * another subnet leaves its old lease behind. A lease through one of this host's own addresses is left out, so that
- * nothing is ever encapsulated towards ourselves.
+ * nothing is ever encapsulated towards ourselves. An alias is a further row of its peer, which no route points to.
  */
 export function compileTables(input: CompileInput): Tables {
-  const ownAddresses = new Set(input.own.subnets.map(({ via }) => via.address.text));
+  const ownAddresses = addressesOf(input);
   const hosts = new Map<string, Host>();
   const routes: { prefix: Cidr; via: string | null }[] = [];
   for (const { prefix } of input.own.subnets) routes.push({ prefix, via: null });
@@ -76,12 +100,20 @@ export function compileTables(input: CompileInput): Tables {
   const peers: PeerRow[] = [];
   const nodes: string[] = [];
   const index = new Map<string, number>();
+  const unusedAliases = input.aliases.flatMap((alias) => {
+    const message = whyUnused(alias, ownAddresses, hosts);
+    return message === null ? [] : [{ alias, message }];
+  });
+  const aliases = input.aliases.filter((alias) => !unusedAliases.some((unused) => unused.alias === alias));
   for (const host of new Set(hosts.values())) {
-    for (const [text, { address, mac }] of host.endpoints) {
+    const node = nodes.push(host.key) - 1;
+    for (const [text, endpoint] of host.endpoints) {
       index.set(text, peers.length);
-      peers.push({ address, node: nodes.length, mac });
+      peers.push({ ...endpoint, node });
+      for (const { address, publicAddress } of aliases) {
+        if (publicAddress.text === text) peers.push({ ...endpoint, address, node });
+      }
     }
-    nodes.push(host.key);
   }
   return {
     self: compileSelf(input),
@@ -91,13 +123,31 @@ export function compileTables(input: CompileInput): Tables {
       peer: via === null ? null : (index.get(via) ?? null),
     })),
     nodes,
+    unusedAliases,
   };
 }
 
 interface Host {
   key: string;
   /** By the address's text. */
-  readonly endpoints: Map<string, LeasedSubnet["via"]>;
+  readonly endpoints: Map<string, Endpoint>;
+}
+
+/** This host's addresses on the underlay: the published ones and those of its interface. */
+function addressesOf({ own, source4, source6 }: CompileInput): ReadonlySet<string> {
+  const all = [...own.subnets.map(({ via }) => via.address), source4, source6];
+  return new Set(all.flatMap((ip) => (ip === null ? [] : [ip.text])));
+}
+
+function whyUnused(
+  { address, publicAddress }: PeerAlias,
+  ownAddresses: ReadonlySet<string>,
+  hosts: ReadonlyMap<string, Host>,
+): string | null {
+  if (ownAddresses.has(address.text)) return `${address.text} is this host's own address`;
+  const holder = hosts.get(address.text);
+  if (holder !== undefined) return `${address.text} is the public address of ${holder.key}`;
+  return hosts.has(publicAddress.text) ? null : `no peer has the public address ${publicAddress.text}`;
 }
 
 /** Adds a lease's endpoints to the host that has any of its addresses already, or to a new one. */
@@ -114,7 +164,7 @@ function mergeHost(hosts: Map<string, Host>, key: string, subnets: readonly Leas
   }
 }
 
-function compileSelf({ vni, mtu, source4, source6, own }: CompileInput): SelfRow {
+function compileSelf({ vni, mtu, port, admit, source4, source6, own }: CompileInput): SelfRow {
   const of = (family: Family): LeasedSubnet | undefined =>
     own.subnets.find(({ prefix }) => prefix.ip.family === family);
   const [ipv4, ipv6] = [of(4), of(6)];
@@ -129,5 +179,7 @@ function compileSelf({ vni, mtu, source4, source6, own }: CompileInput): SelfRow
     gateway6: ipv6 === undefined ? null : addressAt(ipv6.prefix, 1n),
     mac4: (ipv4 ?? ipv6)?.via.mac ?? null,
     mac6: (ipv6 ?? ipv4)?.via.mac ?? null,
+    port,
+    admit,
   };
 }

@@ -10,6 +10,8 @@ export interface Endpoint {
   readonly address: Ip;
   /** Null in udp format. */
   readonly mac: Uint8Array | null;
+  /** Whether that end takes ECN marks of the outer header over into the inner one (RFC 6040). */
+  readonly ecn: boolean;
 }
 
 /** A pod subnet and the endpoint that it is reached through. */

@@ -49,6 +49,8 @@ function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
   if (config.backend.vni !== null && vni !== null && vni !== config.backend.vni) {
     return reject("vni", `its VNI is ${vni}, this node's ${config.backend.vni}`);
   }
+  // flannel's udp proxy never looks at the outer header. What has no node id was written by flannel.
+  const ecn = backend !== "udp" || record.nodeId !== null;
   const subnets: LeasedSubnet[] = [];
   const parts = [
     { prefix: record.subnet, pool: config.ipv4, address: record.publicIp, mac: record.mac },
@@ -67,7 +69,7 @@ function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
     }
     const implausible = implausibleAddress(address, config);
     if (implausible !== null) return reject("address", implausible);
-    subnets.push({ prefix, via: { address, mac: backend === "vxlan" ? mac : null } });
+    subnets.push({ prefix, via: { address, mac: backend === "vxlan" ? mac : null, ecn } });
   }
   return { key, subnets, backend, vni };
 }

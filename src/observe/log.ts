@@ -14,6 +14,7 @@
  *   revision   up to where the registry's changes are known
  *   generation number of the tables that the workers use
  *   count      how many, where one line stands for several events
+ *   mtu        in bytes, outer headers included
  *   err        an error: `message`, `code` where it has one, `stack` only for what nobody expected
  * A message is a short sentence without values; the values are in the fields. One line per change of state, not per
  * try.

@@ -92,6 +92,11 @@ export function metricsText(
       perPeer(({ errors }) => errors),
     ),
     gauge(
+      "weft_peer_path_mtu_bytes",
+      "Largest datagram that the path to a peer takes, where that was learned.",
+      perPeer(({ pathMtu }) => pathMtu),
+    ),
+    gauge(
       "weft_peer_last_received_seconds",
       "Seconds since the last packet from a peer.",
       perPeer(({ lastReceivedSeconds }) => lastReceivedSeconds),

@@ -57,6 +57,8 @@ export interface PeerStatus {
   readonly rxBytes: number;
   /** Send and ICMP errors about this peer. */
   readonly errors: number;
+  /** The largest datagram that the path to the peer takes, outer headers included; null when not learned. */
+  readonly pathMtu: number | null;
   /** Null when nothing was ever received. */
   readonly lastReceivedSeconds: number | null;
 }

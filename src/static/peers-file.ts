@@ -2,7 +2,7 @@
  * The peers file: network, backend and all nodes of an overlay in one YAML file, the same on every host.
  *
  *     network: 10.5.0.0/16        # and/or ipv6Network
- *     backend: { type: vxlan }    # port, vni, mtu; udp when left out
+ *     backend: { type: vxlan }    # port, vni, mtu, gbp; udp when left out
  *     nodes:
  *       - name: alpha
  *         address: 192.0.2.1
@@ -45,7 +45,13 @@ const SHAPE = v.strictObject({
   network: v.optional(v.string()),
   ipv6Network: v.optional(v.string()),
   backend: v.optional(
-    v.strictObject({ type: v.optional(v.string(), "udp"), port: integer, vni: integer, mtu: integer }),
+    v.strictObject({
+      type: v.optional(v.string(), "udp"),
+      port: integer,
+      vni: integer,
+      mtu: integer,
+      gbp: v.optional(v.boolean(), false),
+    }),
     { type: "udp" },
   ),
   self: v.optional(v.string()),
@@ -161,7 +167,7 @@ class Reader {
       address,
       lease: {
         key: name,
-        subnets: prefixes.map((prefix) => ({ prefix, via: { address, mac } })),
+        subnets: prefixes.map((prefix) => ({ prefix, via: { address, mac, ecn: true } })),
         backend: backend.type,
         vni: backend.vni,
       },

@@ -40,6 +40,7 @@ export const PEERS: readonly PeerStatus[] = [
     rxPackets: 900,
     rxBytes: 512,
     errors: 3,
+    pathMtu: 1400,
     lastReceivedSeconds: 65,
   },
   {
@@ -52,6 +53,7 @@ export const PEERS: readonly PeerStatus[] = [
     rxPackets: 0,
     rxBytes: 0,
     errors: 0,
+    pathMtu: null,
     lastReceivedSeconds: null,
   },
 ];

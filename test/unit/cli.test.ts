@@ -105,9 +105,9 @@ test("weft peers and routes print aligned columns", async (t) => {
   const peers = await weft(["peers", `--run-dir=${runDir}`]);
   t.is(
     peers.stdout,
-    `NODE          ENDPOINT   MAC                SUBNETS      TX PACKETS       TX  RX PACKETS     RX  ERRORS      HEARD
-10.5.1.0-24   10.99.0.2  66:f0:00:00:00:01  10.5.1.0/24        1200  1.5 MiB         900  512 B       3  1m 5s ago
-odd "name"\\�  fd99::3    -                  10.5.2.0/24           0      0 B           0    0 B       0      never
+    `NODE          ENDPOINT   MAC                SUBNETS      TX PACKETS       TX  RX PACKETS     RX  ERRORS   MTU      HEARD
+10.5.1.0-24   10.99.0.2  66:f0:00:00:00:01  10.5.1.0/24        1200  1.5 MiB         900  512 B       3  1400  1m 5s ago
+odd "name"\\�  fd99::3    -                  10.5.2.0/24           0      0 B           0    0 B       0     -      never
 `,
   );
   const routes = await weft(["routes", "--run-dir", runDir]);

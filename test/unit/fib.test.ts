@@ -1,6 +1,7 @@
 import test from "ava";
 import { packPeers, packRoutes, packSelf } from "../../src/dataplane/rows.js";
 import { type CompileInput, type Tables, compileTables } from "../../src/fib/compile.js";
+import type { PeerAlias } from "../../src/config/options.js";
 import type { Lease } from "../../src/lease/lease.js";
 import { tunnelMtu } from "../../src/net/mtu.js";
 import { ip, prefix } from "../support/addresses.js";
@@ -15,7 +16,7 @@ function lease(key: string, ...subnets: readonly string[]): Lease {
     vni: 1,
     subnets: subnets.map((text) => {
       const [subnet = "", , address = "", last = "0"] = text.split(" ");
-      return { prefix: prefix(subnet), via: { address: ip(address), mac: mac(Number(last)) } };
+      return { prefix: prefix(subnet), via: { address: ip(address), mac: mac(Number(last)), ecn: true } };
     }),
   };
 }
@@ -26,12 +27,20 @@ function compile(peers: readonly Lease[], input: Partial<CompileInput> = {}): Ta
   return compileTables({
     vni: 1,
     mtu: 1430,
+    port: 8472,
+    admit: { external: false, bridged: false, lenient: false, gbp: false },
     source4: ip("192.0.2.1"),
     source6: null,
     own,
     peers,
+    aliases: [],
     ...input,
   });
+}
+
+function alias(text: string): PeerAlias {
+  const [address = "", publicAddress = ""] = text.split("=");
+  return { address: ip(address), publicAddress: ip(publicAddress) };
 }
 
 /** Routes as text: `prefix → address of the peer`. */
@@ -105,14 +114,71 @@ test("a lease through this host's own address is not routed", (t) => {
   t.deepEqual(routes(tables), ["10.5.1.0/24 → local", "fd05:0:0:1::/64 → local"]);
 });
 
+test("an alias is a row beside that of its peer, with its node and MAC, and no route of its own", (t) => {
+  const two = lease("two", "10.5.2.0/24 via 192.0.2.2 2", "fd05:0:0:2::/64 via 2001:db8::2 12");
+  const three = lease("three", "10.5.3.0/24 via 192.0.2.3 3");
+  const tables = compile([two, three], {
+    aliases: [
+      "198.51.100.3=192.0.2.3",
+      "2001:db8::22=2001:db8::2",
+      "198.51.100.2=192.0.2.2",
+      "198.51.100.9=192.0.2.2",
+    ].map(alias),
+  });
+  t.deepEqual(
+    tables.peers.map(({ address, node, mac: bytes }) => [address.text, tables.nodes[node], bytes?.[5]]),
+    [
+      ["192.0.2.2", "two", 2],
+      ["198.51.100.2", "two", 2],
+      ["198.51.100.9", "two", 2],
+      ["2001:db8::2", "two", 12],
+      ["2001:db8::22", "two", 12],
+      ["192.0.2.3", "three", 3],
+      ["198.51.100.3", "three", 3],
+    ],
+  );
+  t.deepEqual(routes(tables).slice(2), [
+    "10.5.2.0/24 → 192.0.2.2",
+    "fd05:0:0:2::/64 → 2001:db8::2",
+    "10.5.3.0/24 → 192.0.2.3",
+  ]);
+  t.deepEqual(tables.unusedAliases, []);
+});
+
+test("an alias that would be ambiguous, or whose peer is not there, has no row and is reported", (t) => {
+  const peers = [lease("two", "10.5.2.0/24 via 192.0.2.2 2"), lease("three", "10.5.3.0/24 via 192.0.2.3 3")];
+  const aliases = [
+    "192.0.2.3=192.0.2.2",
+    "192.0.2.1=192.0.2.2",
+    "203.0.113.1=192.0.2.2",
+    "198.51.100.4=192.0.2.4",
+    "198.51.100.1=192.0.2.1",
+  ].map(alias);
+  const tables = compile(peers, { source4: ip("203.0.113.1"), aliases });
+  t.deepEqual(
+    tables.peers.map(({ address }) => address.text),
+    ["192.0.2.2", "192.0.2.3"],
+  );
+  t.deepEqual(tables.unusedAliases, [
+    { alias: aliases[0], message: "192.0.2.3 is the public address of three" },
+    { alias: aliases[1], message: "192.0.2.1 is this host's own address" },
+    { alias: aliases[2], message: "203.0.113.1 is this host's own address" },
+    { alias: aliases[3], message: "no peer has the public address 192.0.2.4" },
+    { alias: aliases[4], message: "no peer has the public address 192.0.2.1" },
+  ]);
+});
+
 test("rows are packed as native/core/tables.h declares them", (t) => {
   const {
     self,
     peers,
     routes: rows,
-  } = compile([lease("two", "10.5.2.0/24 via 192.0.2.2 2", "fd05:0:0:2::/64 via 2001:db8::2 12")]);
+  } = compile([lease("two", "10.5.2.0/24 via 192.0.2.2 2", "fd05:0:0:2::/64 via 2001:db8::2 12")], {
+    admit: { external: false, bridged: true, lenient: false, gbp: true },
+  });
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
   const host32 = (value: number): string => hex(new Uint8Array(Uint32Array.of(value).buffer));
+  const host16 = (value: number): string => hex(new Uint8Array(Uint16Array.of(value).buffer));
   const zeros = (bytes: number): string => "00".repeat(bytes);
   t.is(
     hex(packSelf(self)),
@@ -125,7 +191,9 @@ test("rows are packed as native/core/tables.h declares them", (t) => {
       "0a050101" +
       "fd050000000000010000000000000001" + // gateways
       "020000000001" +
-      "02000000000b",
+      "02000000000b" +
+      host16(8472) +
+      host16(2 + 8), // port, bridged and GBP
   );
   t.is(
     hex(packPeers(peers)),
@@ -145,6 +213,23 @@ test("rows are packed as native/core/tables.h declares them", (t) => {
     hex(packRoutes(rows).subarray(72, 96)),
     "fd050000000000020000000000000000" + host32(1) + "0640" + zeros(2),
   );
+});
+
+test("every admission has its bit, and a peer that ignores the outer header its flag", (t) => {
+  const strict = { external: false, bridged: false, lenient: false, gbp: false };
+  const bits = (admit: Partial<typeof strict>): number | undefined =>
+    new Uint16Array(packSelf(compile([], { admit: { ...strict, ...admit } }).self).slice(82).buffer)[0];
+  t.is(bits({}), 0);
+  t.is(bits({ external: true }), 1);
+  t.is(bits({ bridged: true }), 2);
+  t.is(bits({ lenient: true }), 4);
+  t.is(bits({ gbp: true }), 8);
+  t.is(bits({ external: true, bridged: true, lenient: true, gbp: true }), 15);
+
+  const via = { address: ip("192.0.2.2"), mac: null };
+  const flags = (ecn: boolean): Uint8Array => packPeers([{ ...via, ecn, node: 0 }]).slice(20);
+  t.deepEqual(flags(true), Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0));
+  t.deepEqual(flags(false), Uint8Array.of(0, 0, 0, 0, 0, 0, 1, 0));
 });
 
 test("the MTU leaves room for the largest outer headers", (t) => {

@@ -147,6 +147,16 @@ test("a lease counts when it fits the network and this node's backend", (t) => {
   }
 });
 
+test("only flannel's udp proxy takes no ECN marks from the outer header", (t) => {
+  const ecn = (config: NetworkConfig, value: string): boolean[] => {
+    const { result } = readLease("10.5.32.0-24", Buffer.from(value), config);
+    return isRejection(result) ? [] : result.subnets.map(({ via }) => via.ecn);
+  };
+  t.deepEqual(ecn(UDP, UDP_VALUE), [false]);
+  t.deepEqual(ecn(UDP, encodeValue({ ...record(UDP_VALUE), nodeId: "weft's" })), [true]);
+  t.deepEqual(ecn(VXLAN, VXLAN_VALUE), [true]);
+});
+
 test("of a dual-stack lease each family goes its own way, and only IPv4 where there is no IPv6", (t) => {
   const v4 = "10.5.69.0/24 via 10.99.0.1 b6c4b1af9e94";
   t.is(reading(DUAL, DUAL_VALUE, DUAL_KEY), `${v4}, fd05:0:0:4e::/64 via fd99::1 66f000000001`);

@@ -36,6 +36,7 @@ test("counters, drops, health, registry and peers are in it", (t) => {
     "weft_registry_lease_ttl_seconds 86000",
     'weft_peer_packets_total{peer="10.5.1.0-24",address="10.99.0.2",direction="rx"} 900',
     'weft_peer_errors_total{peer="10.5.1.0-24",address="10.99.0.2"} 3',
+    'weft_peer_path_mtu_bytes{peer="10.5.1.0-24",address="10.99.0.2"} 1400',
     'weft_peer_last_received_seconds{peer="10.5.1.0-24",address="10.99.0.2"} 65',
   ]) {
     t.true(lines.includes(line), line);

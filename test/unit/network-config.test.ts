@@ -17,13 +17,14 @@ test("defaults are flannel's", (t) => {
   const { ipv4, ipv6, backend, warnings } = config({ Network: "10.5.0.0/16" });
   t.is(shown(ipv4), "10.5.0.0/16 /24 10.5.1.0 to 10.5.255.0");
   t.is(ipv6, null);
-  t.deepEqual(backend, { type: "udp", port: 8285, vni: null, mtu: null });
+  t.deepEqual(backend, { type: "udp", port: 8285, vni: null, mtu: null, gbp: false });
   t.deepEqual(warnings, []);
   t.deepEqual(config({ Network: "10.5.0.0/16", Backend: { Type: "VXLAN", Port: 0 } }).backend, {
     type: "vxlan",
     port: 8472,
     vni: 1,
     mtu: null,
+    gbp: false,
   });
 });
 
@@ -50,7 +51,7 @@ test("host bits of the network are dropped, explicit limits are kept", (t) => {
     Backend: { Type: "vxlan", VNI: 7, Port: 4789, MTU: 1400 },
   });
   t.is(shown(dual.ipv6), "fd05::/48 /64 fd05:0:0:10:: to fd05:0:0:ffff::");
-  t.deepEqual(dual.backend, { type: "vxlan", port: 4789, vni: 7, mtu: 1400 });
+  t.deepEqual(dual.backend, { type: "vxlan", port: 4789, vni: 7, mtu: 1400, gbp: false });
 });
 
 test("names match in any case, the last one wins, nulls and unknown fields do not count", (t) => {
@@ -101,11 +102,13 @@ test("text that is no JSON is refused", (t) => {
 
 test("what is understood and not honoured is a warning", (t) => {
   const vxlan = { Type: "vxlan", DirectRouting: true, GBP: true, Learning: true };
-  const { warnings } = config({ ...base, Backend: vxlan });
+  const { backend, warnings } = config({ ...base, Backend: vxlan });
   t.deepEqual(
     warnings.map((warning) => /(\w+) is set/.exec(warning)?.[1]),
-    ["DirectRouting", "GBP", "Learning"],
+    ["DirectRouting", "Learning"],
   );
+  t.true(backend.gbp, "GBP is honoured");
+  t.false(config({ ...base, Backend: { Type: "udp", GBP: true } }).backend.gbp, "and belongs to vxlan");
   const udp = config({ ...base, EnableIPv6: true, IPv6Network: "fd05::/48" });
   t.is(udp.ipv6, null);
   t.regex(udp.warnings.join(), /udp format carries IPv4 only/);

@@ -52,6 +52,10 @@ test("without any setting, flannel's defaults hold", (t) => {
     ifaceCanReach: null,
     publicIp: null,
     publicIpv6: null,
+    peerAliases: [],
+    acceptExternal: false,
+    acceptBridged: false,
+    lenientVxlan: false,
     subnetFile: "/run/flannel/subnet.env",
     ipMasq: false,
     leaseRenewMarginMinutes: 60,
@@ -133,6 +137,33 @@ test("the file takes lists, and texts as they are written", async (t) => {
   t.deepEqual(options([`--config=${await configFile(t, "# nothing\n")}`]), options([]));
 });
 
+test("admission is strict unless told otherwise, in each of the sources", async (t) => {
+  const pairs = ({ peerAliases }: Options): string[] =>
+    peerAliases.map(({ address, publicAddress }) => `${address.text} ${publicAddress.text}`);
+  const two = ["198.51.100.7 192.0.2.2", "2001:db8::7 2001:db8::2"];
+  const argv = ["--peer-alias=198.51.100.7=192.0.2.2", "--peer-alias", "2001:DB8::7=2001:db8::2"];
+  t.deepEqual(pairs(options(argv)), two);
+  t.deepEqual(
+    pairs(options([], { WEFT_PEER_ALIAS: "198.51.100.7=192.0.2.2, 2001:db8::7=2001:db8::2" })),
+    two,
+  );
+  const config = await configFile(
+    t,
+    [
+      "peer-alias:",
+      "  - 198.51.100.7=192.0.2.2",
+      "  - 2001:db8::7=2001:db8::2",
+      "accept-external: true",
+      "lenient-vxlan: true",
+      "",
+    ].join("\n"),
+  );
+  const fromFile = options(["--config", config, "--lenient-vxlan=false"]);
+  t.deepEqual(pairs(fromFile), two);
+  t.deepEqual([fromFile.acceptExternal, fromFile.acceptBridged, fromFile.lenientVxlan], [true, false, false]);
+  t.true(options([], { WEFT_ACCEPT_BRIDGED: "1" }).acceptBridged);
+});
+
 test("a wrong line of the file is named by file and line", async (t) => {
   const cases: [text: string, line: number, message: RegExp][] = [
     ["tun: a\nhealthz-port: many\n", 2, /healthz-port: "many" is not a whole number between 0 and 65535$/],
@@ -185,6 +216,14 @@ test("wrong values are refused with what is expected", (t) => {
     ["--registry=consul", /is not `etcd` or file:/],
     ["--registry=file:", /is not `etcd` or file:/],
     ["--node-id=a b", /is not an id/],
+    ["--peer-alias=192.0.2.2", /is not a list of <address>=<public address of the peer/],
+    ["--peer-alias=192.0.2.2=", /is not a list of <address>=/],
+    ["--peer-alias=192.0.2.2=192.0.2.3=192.0.2.4", /is not a list of <address>=/],
+    ["--peer-alias=192.0.2.2=192.0.2.3,", /is not a list of <address>=/],
+    ["--peer-alias=host=192.0.2.3", /is not a list of <address>=/],
+    ["--peer-alias=127.0.0.1=192.0.2.3", /is not a list of <address>=/],
+    ["--peer-alias=192.0.2.2=224.0.0.1", /is not a list of <address>=/],
+    ["--accept-external=maybe", /is not a boolean/],
     [`--run-dir=/${"x".repeat(97)}`, /is not a path of at most 97 bytes/],
   ];
   for (const [argument, message] of cases) {
@@ -214,6 +253,11 @@ test("what belongs together is checked together", (t) => {
   t.regex(refusal(t, [https, "--etcd-certfile=/c"]), /--etcd-certfile and --etcd-keyfile belong together/);
   t.regex(refusal(t, [https, "--etcd-keyfile=/k"]), /--etcd-certfile and --etcd-keyfile belong together/);
   t.regex(refusal(t, ["--etcd-password=x"]), /--etcd-username and --etcd-password belong together/);
+  t.regex(refusal(t, ["--peer-alias=192.0.2.2=192.0.2.2"]), /--peer-alias: 192\.0\.2\.2 stands for itself/);
+  t.regex(
+    refusal(t, ["--peer-alias=192.0.2.7=192.0.2.2", "--peer-alias=192.0.2.7=192.0.2.3"]),
+    /^--peer-alias: 192\.0\.2\.7 is given twice, for 192\.0\.2\.2 and 192\.0\.2\.3$/,
+  );
   t.is(etcd(["--etcd-cafile=", "--public-ip="]).caFile, null, "an empty optional setting counts as absent");
 });
 

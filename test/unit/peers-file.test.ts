@@ -18,7 +18,7 @@ const THREE = HEAD + node("alpha", 1) + node("beta", 2) + node("gamma", 3);
 
 test("a file of two lines per node is enough", (t) => {
   const { config, self, nodes } = parsePeersFile(THREE, "peers.yaml");
-  t.deepEqual(config.backend, { type: "udp", port: 8285, vni: null, mtu: null });
+  t.deepEqual(config.backend, { type: "udp", port: 8285, vni: null, mtu: null, gbp: false });
   t.is(config.ipv4?.network.text, "10.5.0.0/16");
   t.is(self, null);
   t.deepEqual(
@@ -33,7 +33,7 @@ for (const underlay of ["192.0.2.", "2001:db8::"])
       `
 network: 10.5.0.0/16
 ipv6Network: fd05::/48
-backend: { type: vxlan, vni: 7, port: 4789, mtu: 1400 }
+backend: { type: vxlan, vni: 7, port: 4789, mtu: 1400, gbp: true }
 self: beta
 nodes:
   - { name: alpha, address: "${underlay}1", subnets: [10.5.1.0/24, fd05:0:0:1::/64] }
@@ -41,11 +41,12 @@ nodes:
 `,
       "peers.yaml",
     );
-    t.deepEqual(config.backend, { type: "vxlan", port: 4789, vni: 7, mtu: 1400 });
+    t.deepEqual(config.backend, { type: "vxlan", port: 4789, vni: 7, mtu: 1400, gbp: true });
     const [alpha, beta] = nodes;
     t.deepEqual(alpha?.lease.subnets[1]?.via, {
       address: alpha?.address,
       mac: deriveMac(7, alpha?.address ?? fail()),
+      ecn: true,
     });
     t.is(beta?.lease.subnets[1]?.via.address.text, `${underlay}2`);
     t.is(formatMac(beta?.lease.subnets[0]?.via.mac ?? fail()), "aa:bb:cc:dd:ee:0f");
