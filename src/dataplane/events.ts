@@ -9,12 +9,12 @@ import type { Dataplane } from "./engine.js";
 /** The settings that admit what is dropped under a reason; every one of them is explained in docs/operations.md. */
 export const ADVICE: Readonly<Record<string, string>> = {
   unknown_peer:
-    "if this is a peer behind NAT or its second address, --peer-alias=<this address>=<its public address> admits it",
+    "If this is a peer behind NAT or its second address, --peer-alias=<this address>=<its public address> admits it",
   spoofed:
-    "if clients outside of the overlay come through this peer unmasqueraded, --accept-external admits them",
-  bad_mac: "if this peer bridges its VXLAN device, --accept-bridged admits what is behind the bridge",
+    "If clients outside of the overlay come through this peer unmasqueraded, --accept-external admits them",
+  bad_mac: "If this peer bridges its VXLAN device, --accept-bridged admits what is behind the bridge",
   bad_vxlan:
-    "if this peer uses VXLAN extensions, GBP in the network config admits that one, --lenient-vxlan all",
+    "If this peer uses VXLAN extensions, GBP in the network config admits that one, --lenient-vxlan all",
 };
 
 /** What of the dataplane a line may name. */
@@ -42,15 +42,15 @@ export function logEvent(event: DataplaneEvent, names: Names, log: Logger): stri
       log.warn({ reason: code }, `the kernel's ${detail ?? ""} offload is broken here and not used any more`);
       return null;
     case "tun-gone":
-      return `the TUN device ${names.tun} is gone (${code})`;
+      return `the TUN device ${names.tun} is gone (${code ?? ""})`;
     case "worker-failed":
-      return `a worker failed (${code})`;
+      return `a worker failed (${code ?? ""})`;
   }
 }
 
-/** `<what the reason means>; <what can be done>`. */
+/** What the reason means, and what can be done. */
 function explainDrop(reason: string, names: Names): string {
   const sentence = names.describeDrop(reason) ?? reason;
   const advice = ADVICE[reason];
-  return advice === undefined ? sentence : `${sentence}; ${advice}`;
+  return advice === undefined ? sentence : `${sentence}. ${advice}`;
 }
