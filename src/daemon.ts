@@ -125,6 +125,10 @@ class Daemon implements Subject {
     return this.#health.status();
   }
 
+  get tunQueueLost(): number {
+    return this.dataplane === null ? 0 : (this.#netlink.link(this.dataplane.ifindex)?.txDropped ?? 0);
+  }
+
   async start(): Promise<void> {
     const { signal } = this.#stop;
     for (const warning of this.#options.warnings) this.#log.warn(warning);

@@ -4,12 +4,13 @@
  */
 import { type NetworkConfig, overlayNetworks } from "./config/network-config.js";
 import { VERSION } from "./config/version.js";
-import type { CounterValue, Dataplane } from "./dataplane/engine.js";
+import type { Dataplane } from "./dataplane/engine.js";
 import type { PeerRow, Tables } from "./fib/compile.js";
 import type { Lease, Rejection } from "./lease/lease.js";
 import type { Registry } from "./lease/registry.js";
 import type { TunSettings } from "./linux/link.js";
 import type { Underlay } from "./linux/underlay.js";
+import type { CounterInfo } from "./native/bindings.js";
 import { formatMac } from "./net/mac.js";
 import type { CounterStatus, HealthStatus, PeerStatus, RouteStatus, Status } from "./observe/status.js";
 
@@ -23,11 +24,21 @@ export interface Subject {
   readonly own: Lease | null;
   readonly tun: TunSettings | null;
   readonly rejected: readonly Rejection[];
+  /** What the kernel could not put into the TUN's queue. */
+  readonly tunQueueLost: number;
 }
+
+/** The one counter that is the kernel's alone: what it counts never came near weft. */
+export const TUN_QUEUE_LOST: CounterInfo = {
+  name: "tun_queue_lost",
+  direction: "tx",
+  kind: "other",
+  description: "packets the kernel dropped because the TUN's queue was full",
+};
 
 export function reportStatus(subject: Subject): Status {
   const { registry, health, config, underlay, dataplane, own, tun, rejected } = subject;
-  const counters = dataplane?.counters() ?? [];
+  const counters = reportCounters(subject);
   const macs = own?.subnets.flatMap(({ via }) => (via.mac === null ? [] : [formatMac(via.mac)])) ?? [];
   return {
     version: VERSION,
@@ -79,8 +90,8 @@ export function reportRoutes({ dataplane }: Subject): RouteStatus[] {
   return tables.routes.map(({ prefix, peer }) => routeStatus(tables, prefix.text, peer));
 }
 
-export function reportCounters({ dataplane }: Subject): CounterStatus[] {
-  return dataplane?.counters() ?? [];
+export function reportCounters({ dataplane, tunQueueLost }: Subject): CounterStatus[] {
+  return dataplane === null ? [] : [...dataplane.counters(), { ...TUN_QUEUE_LOST, value: tunQueueLost }];
 }
 
 function routeStatus({ peers, nodes }: Tables, prefix: string, index: number | null): RouteStatus {
@@ -93,13 +104,14 @@ function publishedAddresses({ publicIp, publicIpv6 }: Underlay): string[] {
   return [publicIp, publicIpv6].flatMap((ip) => (ip === null ? [] : [ip.text]));
 }
 
-function traffic(counters: readonly CounterValue[], direction: "tx" | "rx"): Status["traffic"]["tx"] {
+function traffic(counters: readonly CounterStatus[], direction: "tx" | "rx"): Status["traffic"]["tx"] {
   const rows = counters.filter((row) => row.direction === direction);
-  const sum = (fits: (row: CounterValue) => boolean): number =>
+  const sum = (fits: (row: CounterStatus) => boolean): number =>
     rows.filter(fits).reduce((total, { value }) => total + value, 0);
   return {
     packets: sum(({ kind }) => kind === "forwarded"),
     bytes: sum(({ name }) => name === "bytes"),
     drops: sum(({ kind }) => kind === "drop"),
+    lost: sum(({ name }) => name === TUN_QUEUE_LOST.name || name === "socket_queue_lost"),
   };
 }

@@ -1,6 +1,6 @@
 /** `weft status`: how the daemon is, where it sits, what it carries. */
 import type { RegistryStatus } from "../lease/registry.js";
-import type { HealthState, Status } from "../observe/status.js";
+import type { HealthState, Status, Traffic } from "../observe/status.js";
 import { question } from "./command.js";
 import { bytes, duration, paint, plural, printable, table } from "./format.js";
 
@@ -20,8 +20,9 @@ export const status = question<Status>({
 
 function printStatus(answer: Status): string {
   const { health, backend, tun, underlay, registry, traffic } = answer;
-  const carried = ({ packets, bytes: count, drops }: Status["traffic"]["tx"]) =>
-    `${plural(packets, "packet")}, ${bytes(count)}, ${plural(drops, "drop")}`;
+  const carried = ({ packets, bytes: count, drops, lost }: Traffic) =>
+    `${plural(packets, "packet")}, ${bytes(count)}, ${plural(drops, "drop")}` +
+    (lost > 0 ? `, ${lost} lost in the kernel's queue` : "");
   const lines: (readonly [name: string, value: string])[] = [
     ...health.reasons.map((reason) => ["because", reason] as const),
     ["backend", backend === null ? "" : backendText(backend)],

@@ -119,6 +119,11 @@ export function readU32(bytes: Uint8Array, at: number): number {
   return view(bytes).getUint32(at, LITTLE_ENDIAN);
 }
 
+/** Exact up to 2^53, which no counter of the kernel reaches. */
+export function readU64(bytes: Uint8Array, at: number): number {
+  return Number(view(bytes).getBigUint64(at, LITTLE_ENDIAN));
+}
+
 /** Text up to its NUL. */
 export function readString(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);

@@ -15,6 +15,7 @@ import {
   RTM_NEWROUTE,
   addressDump,
   linkDump,
+  linkGet,
   parseAddress,
   parseLink,
   parseRoute,
@@ -47,6 +48,18 @@ export class Netlink {
 
   links(): Link[] {
     return this.#dump("list links", linkDump(), RTM_NEWLINK, parseLink);
+  }
+
+  /** One link; null when there is none of that index. */
+  link(ifindex: number): Link | null {
+    try {
+      const messages = this.#exchange(`read link ${ifindex}`, linkGet(ifindex));
+      const answer = messages.find(({ type }) => type === RTM_NEWLINK);
+      return answer === undefined ? null : parseLink(answer.body);
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === "ENODEV") return null;
+      throw error;
+    }
   }
 
   /** The IPv4 and IPv6 addresses of all links, in the kernel's order. */

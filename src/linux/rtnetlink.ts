@@ -13,6 +13,7 @@ import {
   parseAttributes,
   readString,
   readU32,
+  readU64,
   u8,
   u32,
 } from "./netlink-message.js";
@@ -39,6 +40,9 @@ const IFF_UP = 0x1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_TXQLEN = 13;
+const IFLA_STATS64 = 23;
+/** `tx_dropped`, the eighth number of struct rtnl_link_stats64. */
+const STATS64_TX_DROPPED = 56;
 const IFLA_AF_SPEC = 26;
 const IFLA_INET_CONF = 1;
 const IPV4_DEVCONF_ACCEPT_LOCAL = 23;
@@ -77,6 +81,8 @@ export interface Link {
   readonly mtu: number;
   /** Whether the link can have IPv6 addresses: IPv6 is built in, not disabled here, and the MTU is large enough. */
   readonly ipv6: boolean;
+  /** Packets that the kernel could not give to the link. */
+  readonly txDropped: number;
 }
 
 export interface Address {
@@ -104,6 +110,10 @@ export interface Route {
 
 export function linkDump(): Uint8Array {
   return message(RTM_GETLINK, NLM_F_DUMP, ifinfomsg(0));
+}
+
+export function linkGet(ifindex: number): Uint8Array {
+  return message(RTM_GETLINK, NLM_F_ACK, ifinfomsg(ifindex));
 }
 
 /**
@@ -216,11 +226,13 @@ export function parseLink(body: Uint8Array): Link {
   const attributes = parseAttributes(body.subarray(16));
   const inet6 = nested(nested(attributes, IFLA_AF_SPEC), AF_INET6);
   const conf = inet6.get(IFLA_INET6_CONF);
+  const stats = attributes.get(IFLA_STATS64);
   return {
     ifindex: readU32(body, 4),
     name: readString(attributes.get(IFLA_IFNAME) ?? u8()),
     mtu: readU32(attributes.get(IFLA_MTU) ?? u32(0), 0),
     ipv6: conf !== undefined && readU32(conf, 4 * DEVCONF_DISABLE_IPV6) === 0,
+    txDropped: stats === undefined ? 0 : readU64(stats, STATS64_TX_DROPPED),
   };
 }
 

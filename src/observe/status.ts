@@ -38,10 +38,15 @@ export interface Status {
   readonly peers: number;
   readonly routes: number;
   readonly rejected: readonly Rejection[];
-  readonly traffic: {
-    readonly tx: { readonly packets: number; readonly bytes: number; readonly drops: number };
-    readonly rx: { readonly packets: number; readonly bytes: number; readonly drops: number };
-  };
+  readonly traffic: { readonly tx: Traffic; readonly rx: Traffic };
+}
+
+export interface Traffic {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly drops: number;
+  /** What the kernel dropped because weft's queue was full. */
+  readonly lost: number;
 }
 
 /** `GET /peers`: one per tunnel endpoint. */

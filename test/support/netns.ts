@@ -10,7 +10,7 @@ let created = 0;
 export class Namespace {
   private constructor(
     readonly name: string,
-    private readonly onCleanup: OnCleanup,
+    readonly onCleanup: OnCleanup,
   ) {}
 
   /** Makes a namespace with its loopback up, and without waiting for duplicate address detection. */

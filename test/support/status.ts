@@ -26,7 +26,10 @@ export const STATUS: Status = {
   peers: 2,
   routes: 3,
   rejected: [],
-  traffic: { tx: { packets: 1200, bytes: 1536000, drops: 1 }, rx: { packets: 900, bytes: 512, drops: 0 } },
+  traffic: {
+    tx: { packets: 1200, bytes: 1536000, drops: 1, lost: 7 },
+    rx: { packets: 900, bytes: 512, drops: 0, lost: 0 },
+  },
 };
 
 export const PEERS: readonly PeerStatus[] = [

@@ -1,6 +1,6 @@
 /**
  * A `weftd` under test: started in a host's namespace, asked over its unix socket (which, being a file, is reachable
- * from every namespace), its log kept as objects.
+ * from every namespace), its log kept as objects. When its test ends and it still runs, its accounts must balance.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,6 +30,7 @@ interface Answers {
 
 export class Weftd {
   readonly subnetFile: string;
+  #wasReady = false;
   private constructor(
     readonly program: Program,
     /** `--run-dir`; a later daemon with the same directory is the same node, restarted. */
@@ -50,7 +51,9 @@ export class Weftd {
     const node = [process.execPath, ...(options.nodeArgs ?? []), weftdFile, ...own, ...options.args];
     const [command = "", ...args] = [...wrapper, ...node];
     const program = ns.start(command, args, { ...process.env, ...options.env });
-    return new Weftd(program, directory);
+    const weftd = new Weftd(program, directory);
+    ns.onCleanup(() => (weftd.#wasReady && program.exit === null ? mustBalance(weftd) : undefined));
+    return weftd;
   }
 
   /** Starts a daemon and waits until packets can flow; rejects with its log when it ends instead. */
@@ -66,7 +69,9 @@ export class Weftd {
       async () => {
         if (this.program.exit !== null) throw new Error(`ended before ready: ${this.program.describe()}`);
         const status = await this.ask("/status").catch(() => null);
-        return status?.health.state === "ready" ? status : null;
+        if (status?.health.state !== "ready") return null;
+        this.#wasReady = true;
+        return status;
       },
       timeoutMs,
     );
@@ -123,8 +128,8 @@ export class Weftd {
 
 /**
  * Holds a daemon to its promise that every packet that enters leaves or is counted under exactly one drop reason:
- * waits for the accounts of both directions to balance and rejects with the counters when they do not. To be called
- * when traffic has stopped.
+ * waits for the accounts of both directions to balance and rejects with the counters when they do not. Every test's
+ * cleanup does it; to be called when traffic has stopped, where a daemon's counters end before its test.
  */
 export async function mustBalance(...daemons: readonly Weftd[]): Promise<void> {
   for (const weftd of daemons) {

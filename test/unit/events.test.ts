@@ -39,7 +39,10 @@ test("a drop names the peer, the reason, what it means and the flag that would a
   t.is(lines.length, 1);
   const [line] = lines;
   t.like(line, { level: "warn", peer: "beta", endpoint: "192.0.2.2", reason: "spoofed" });
-  t.regex(String(line?.["msg"]), /^packets from a peer are dropped: inner source .*\. If .*--accept-external/);
+  t.regex(
+    String(line?.["msg"]),
+    /^packets from a peer are dropped: inner source .*\. If .*--accept-external/,
+  );
 });
 
 test("a stranger is called one, and a reason without a flag has its sentence alone", (t) => {

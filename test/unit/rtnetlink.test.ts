@@ -145,9 +145,20 @@ test("a link has IPv6 only when the kernel lists its settings and they do not di
   const plain = "00000100 02000000 51000000 00000000  0a000300 776566743000 0000  08000400 aa050000";
   // IFLA_AF_SPEC { AF_INET6 { IFLA_INET6_CONF: 27 numbers, the last of which is disable_ipv6 } }
   const inet6 = (disabled: string) => `78001a00 74000a00 70000200 ${"00000000".repeat(26)} ${disabled}`;
-  t.deepEqual(parseLink(bytes(plain)), { ifindex: 2, name: "weft0", mtu: 1450, ipv6: false });
+  t.deepEqual(parseLink(bytes(plain)), { ifindex: 2, name: "weft0", mtu: 1450, ipv6: false, txDropped: 0 });
   t.true(parseLink(bytes(plain + inet6("00000000"))).ipv6);
   t.false(parseLink(bytes(plain + inet6("01000000"))).ipv6);
+});
+
+test("reads how many packets a link dropped on the way out", (t) => {
+  // IFLA_STATS64: rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped, …
+  const numbers = [1, 2, 3, 4, 5, 6, 7, 0x1_0000_0008, 9].map((value) => {
+    const word = Buffer.alloc(8);
+    word.writeBigUInt64LE(BigInt(value));
+    return word.toString("hex");
+  });
+  const stats = `4c001700 ${numbers.join(" ")}`;
+  t.is(parseLink(bytes(`00000100 02000000 51000000 00000000 ${stats}`)).txDropped, 0x1_0000_0008);
 });
 
 test("reads the end of an answer, with the kernel's own words", (t) => {

@@ -9,7 +9,13 @@ import { ip, prefix } from "../support/addresses.js";
 const TEMPORARY = 0x01;
 const RTN_UNREACHABLE = 7;
 
-const link = (ifindex: number, name: string, mtu = 1500): Link => ({ ifindex, name, mtu, ipv6: true });
+const link = (ifindex: number, name: string, mtu = 1500): Link => ({
+  ifindex,
+  name,
+  mtu,
+  ipv6: true,
+  txDropped: 0,
+});
 const address = (ifindex: number, text: string, flags = 0x80): Address => ({
   ifindex,
   address: prefix(text),
