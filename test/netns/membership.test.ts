@@ -11,7 +11,6 @@ import { Agent, AgentError, Stream } from "../support/agent.js";
 import { Bed } from "../support/hosts.js";
 import { type Node, startOverlay } from "../support/overlay.js";
 import { mustPing } from "../support/traffic.js";
-import { mustBalance } from "../support/weftd.js";
 
 for (const format of ["udp", "vxlan"] as const) {
   test(`${format}: a third node joins and leaves, the other two lose nothing`, async (t) => {
@@ -43,7 +42,6 @@ for (const format of ["udp", "vxlan"] as const) {
       const { sent, received, duplicates, reordered } = await stream.stop();
       t.deepEqual({ received, duplicates, reordered }, { received: sent, duplicates: 0, reordered: 0 });
     }
-    await mustBalance(a.weftd, b.weftd);
   });
 }
 
@@ -70,5 +68,4 @@ test("JavaScript that stands still for 10 s delays no packet", async (t) => {
   const { sent, received, duplicates, reordered } = await stream.stop();
   t.true(sent > 4000, `only ${sent} sent`);
   t.deepEqual({ received, duplicates, reordered }, { received: sent, duplicates: 0, reordered: 0 });
-  await mustBalance(a.weftd, b.weftd);
 });

@@ -10,7 +10,6 @@ import { Bed } from "../support/hosts.js";
 import type { Namespace } from "../support/netns.js";
 import { type Node, startOverlay } from "../support/overlay.js";
 import { ping } from "../support/traffic.js";
-import { mustBalance } from "../support/weftd.js";
 
 /** How connecting to `address` fails. */
 async function refusal(ns: Namespace, address: string): Promise<AgentError | null> {
@@ -29,7 +28,7 @@ for (const format of ["udp", "vxlan"] as const) {
     const ipv6 = format === "vxlan";
     const bed = await Bed.create(t.teardown, { hosts: 2 });
     const { nodes } = await startOverlay(bed, t.teardown, { format, ipv6 });
-    const [a, b] = nodes as [Node, Node];
+    const [a] = nodes as [Node, Node];
     for (const ns of [a.pod.ns, a.host.ns]) {
       for (const address of ipv6 ? ["10.5.77.1", "fd05:0:0:77::1"] : ["10.5.77.1"]) {
         const error = await refusal(ns, address);
@@ -38,7 +37,6 @@ for (const format of ["udp", "vxlan"] as const) {
       }
     }
     t.true((await a.weftd.counter("tx", "no_route")) >= (ipv6 ? 4 : 2));
-    await mustBalance(a.weftd, b.weftd);
   });
 }
 
@@ -52,5 +50,4 @@ test("IPv6 towards a node in udp format is dropped and counted", async (t) => {
   const { sent, received } = await ping(a.host.ns, "fd05:0:0:2::2", { count: 3 });
   t.is(received, 0);
   t.is(await a.weftd.counter("tx", "family"), before + sent);
-  await mustBalance(a.weftd);
 });
