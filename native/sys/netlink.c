@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <poll.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -76,9 +74,7 @@ static ssize_t receive_whole(int fd, struct buffer *buffer, struct sockaddr_nl *
     return (message.msg_flags & MSG_TRUNC) != 0 ? -EMSGSIZE : size;
 }
 
-/* Whether the datagram answers `sequence`; `*last` tells whether a message in it ends the answer.
- */
-static bool is_answer(const uint8_t *bytes, size_t length, uint32_t sequence, bool *last)
+bool netlink_answers(const uint8_t *bytes, size_t length, uint32_t sequence, bool *last)
 {
     struct nlmsghdr header;
     size_t offset = 0;
@@ -114,7 +110,7 @@ static int receive_answer(int fd, uint32_t sequence, netlink_receiver *receive, 
             continue;
         if (length < 0)
             result = (int)length;
-        else if (from.nl_pid == 0 && is_answer(buffer.bytes, (size_t)length, sequence, &last))
+        else if (from.nl_pid == 0 && netlink_answers(buffer.bytes, (size_t)length, sequence, &last))
             result = receive(context, buffer.bytes, (size_t)length);
     }
     free(buffer.bytes);

@@ -5,10 +5,18 @@
 #ifndef WEFT_NETLINK_H
 #define WEFT_NETLINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* How long a request may take altogether before netlink_exchange gives up with -ETIMEDOUT. */
 enum { NETLINK_TIMEOUT_MS = 5000 };
+
+/*
+ * Whether a datagram holds nothing but whole messages with that sequence number, which makes it an answer. *last
+ * then tells whether one of them ends the answer (NLMSG_DONE, NLMSG_ERROR).
+ */
+bool netlink_answers(const uint8_t *bytes, size_t length, uint32_t sequence, bool *last);
 
 /* Receives one datagram of the answer, valid during the call. A non-zero result ends the exchange.
  */

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { REPORTS_MAX = 5 }; /* per test: a broken loop fails a million times */
 
@@ -23,68 +22,14 @@ bool check_equal(uint64_t actual, uint64_t expected, const char *what, const cha
     return actual == expected;
 }
 
-struct block {
-    struct block *next;
-    void *memory;
-};
-static struct block *blocks;
-
-void *owned(size_t size)
-{
-    struct block *block = malloc(sizeof *block);
-    void *memory = calloc(1, size);
-    if (block == NULL || memory == NULL)
-        abort();
-    *block = (struct block){blocks, memory};
-    blocks = block;
-    return memory;
-}
-
-void *owned_copy(const void *data, size_t size)
-{
-    return memcpy(owned(size), data, size);
-}
-
-static void free_owned(void)
-{
-    while (blocks != NULL) {
-        struct block *block = blocks;
-        blocks = block->next;
-        free(block->memory);
-        free(block);
-    }
-}
-
-static uint64_t random_state;
-
-uint32_t random32(void)
-{
-    /* splitmix64 */
-    uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (uint32_t)(z >> 32);
-}
-
-uint32_t random_below(uint32_t limit)
-{
-    return random32() % limit;
-}
-
-void random_bytes(uint8_t *out, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        out[i] = (uint8_t)random32();
-}
-
 static unsigned run_module(const char *module, const struct test *tests, unsigned *number)
 {
     unsigned failed = 0;
     for (; tests->name != NULL; tests++) {
         failures = 0;
-        random_state = 1;
+        owned_begin();
         tests->run();
-        free_owned();
+        owned_end();
         failed += failures > 0;
         printf("%s %u - %s: %s\n", failures > 0 ? "not ok" : "ok", ++*number, module, tests->name);
     }

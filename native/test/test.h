@@ -34,6 +34,7 @@ struct test {
     M(forward_rx)                                                                                  \
     M(hostile)                                                                                     \
     M(capture)                                                                                     \
+    M(corpus)                                                                                      \
     M(rcu)                                                                                         \
     M(counters)
 #define DECLARE(module) extern const struct test module##_tests[];
@@ -55,6 +56,10 @@ bool check_equal(uint64_t actual, uint64_t expected, const char *what, const cha
  * test ends. */
 void *owned(size_t size);
 void *owned_copy(const void *data, size_t size);
+
+/* Before and after each test: the random numbers start anew, and what is owned is freed. */
+void owned_begin(void);
+void owned_end(void);
 
 uint32_t random32(void);
 /* 0 <= result < limit */

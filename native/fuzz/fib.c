@@ -1,0 +1,83 @@
+/*
+ * Routes → fib_build → lookups, and a linear search over the same routes.
+ *
+ * File: number of routes, routes (family and length, result, prefix), then addresses to look up. Prefixes and
+ * addresses share leading bytes with the one before, so that they meet in the trie.
+ */
+#include "fuzz.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { ROUTES = 64 };
+
+/* Keeps the first bytes of what `address` held and replaces some behind them. */
+static void vary(struct input *in, uint8_t address[16])
+{
+    uint8_t shape = take8(in);
+    size_t at = shape & 15, n = (shape >> 4) + 1u;
+    take_bytes(in, address + at, at + n > 16 ? 16 - at : n);
+}
+
+static bool valid(const struct fib_route *r)
+{
+    return (r->family == 4 && r->length <= 32) || (r->family == 6 && r->length <= 128);
+}
+
+static bool covers(const struct fib_route *r, uint8_t family, const uint8_t *address)
+{
+    if (r->family != family)
+        return false;
+    for (unsigned bit = 0; bit < r->length; bit++)
+        if (((r->prefix[bit / 8] ^ address[bit / 8]) >> (7 - bit % 8)) & 1)
+            return false;
+    return true;
+}
+
+/* Whether a result is that of a covering route, and no longer one covers the address. */
+static bool is_longest(const struct fib_route *routes, size_t n, uint8_t family,
+                       const uint8_t *address, uint32_t result)
+{
+    int longest = -1;
+    bool found = result == FIB_NONE;
+    for (size_t i = 0; i < n; i++)
+        if (covers(&routes[i], family, address) && routes[i].length > longest)
+            longest = routes[i].length;
+    for (size_t i = 0; i < n && longest >= 0; i++) {
+        if (i == 0)
+            found = false;
+        found = found || (covers(&routes[i], family, address) && routes[i].length == longest &&
+                          routes[i].result == result);
+    }
+    return found;
+}
+
+void fuzz_fib(const uint8_t *data, size_t size)
+{
+    struct input in = {data, size};
+    size_t n = take8(&in) % (ROUTES + 1);
+    struct fib_route *routes = owned((n + 1) * sizeof *routes);
+    uint8_t address[16] = {10, 42};
+    bool all_valid = true;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t kind = take8(&in);
+        vary(&in, address);
+        memcpy(routes[i].prefix, address, sizeof address);
+        routes[i].family = kind & 1 ? 6 : 4;
+        routes[i].length = kind >> 1 > 32 && !(kind & 1) ? take8(&in) : kind >> 1;
+        routes[i].result = (uint32_t)i;
+        all_valid = all_valid && valid(&routes[i]);
+    }
+    struct fib *fib = fib_build(routes, n);
+    CHECK(all_valid == (fib != NULL));
+    CHECK(fib != NULL || errno == EINVAL);
+    for (size_t i = 0; fib != NULL && (i < n || in.left > 0); i++) {
+        if (i < n)
+            memcpy(address, routes[i].prefix, sizeof address);
+        else
+            vary(&in, address);
+        CHECK(is_longest(routes, n, 4, address, fib_lookup(fib, 4, address)));
+        CHECK(is_longest(routes, n, 6, address, fib_lookup(fib, 6, address)));
+    }
+    fib_free(fib);
+}
