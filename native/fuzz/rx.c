@@ -1,8 +1,8 @@
 /*
  * rx: one message of the underlay socket → datagrams → forward_rx → coalescing → what is written to the TUN.
  *
- * File: choices, gro size (2), message. What is handed over was a packet of a peer to this host, byte for byte; what
- * the kernel gets to finish in it is consistent.
+ * File: choices (2), gro size (2), message. What is handed over was a packet of a peer to this host, byte for byte but
+ * for the congestion mark; what the kernel gets to finish in it is consistent.
  */
 #include "fuzz.h"
 
@@ -12,18 +12,22 @@
 struct choices {
     unsigned sender; /* a row of the peers; one more is a stranger */
     bool seal_ip, seal_upper, partial, frame;
+    uint8_t ecn; /* of the outer header */
+    uint8_t admit;
     uint16_t gro_size;
 };
 
 static struct choices take_choices(struct input *in)
 {
-    uint8_t bits = take8(in);
+    uint8_t bits = take8(in), more = take8(in);
     return (struct choices){
         .sender = bits & 3u,
         .seal_ip = !(bits & 4),
         .seal_upper = bits & 8,
         .partial = bits & 16,
         .frame = bits & 32,
+        .ecn = more & 3,
+        .admit = more >> 4,
         .gro_size = take16(in),
     };
 }
@@ -68,6 +72,26 @@ static void check_partial(const struct packet *p)
     CHECK_BYTES(copy, p->data, p->len);
 }
 
+/* RFC 6040 4.2, in words: a mark that the outer header carries is not lost, and nothing else of it is believed. */
+static uint8_t model_ecn(uint8_t inner, uint8_t outer)
+{
+    if (inner == 0 || inner == 3)
+        return inner;
+    if (outer == 3)
+        return 3;
+    return inner == 2 && outer == 1 ? 1 : inner;
+}
+
+static void mark(uint8_t *data, size_t len, uint8_t outer)
+{
+    bool v4 = data[0] >> 4 == 4;
+    unsigned first = get16(data), shift = v4 ? 0 : 4;
+    uint8_t inner = (first >> shift) & 3, merged = model_ecn(inner, outer);
+    put16(data, (first & ~(3u << shift)) | (unsigned)merged << shift);
+    if (inner != merged)
+        seal_header(data, len);
+}
+
 /* What was admitted: `received` is a copy of it from before. */
 static void check_admitted(const struct bed *b, const struct packet *p, uint8_t *received)
 {
@@ -78,6 +102,7 @@ static void check_admitted(const struct bed *b, const struct packet *p, uint8_t 
     CHECK_EQ(fib_lookup(b->tables->fib, ip->family, ip->dst), FIB_LOCAL);
     CHECK(fib_lookup(b->tables->fib, ip->family, ip->src) != FIB_LOCAL);
     check_partial(p);
+    mark(received, p->len, b->outer_tos);
     if (p->partial) /* its field is the kernel's business, and was checked */
         memcpy(received + p->csum_start + p->csum_offset, p->data + p->csum_start + p->csum_offset,
                2);
@@ -106,7 +131,7 @@ static void check_answers(const struct bed *b)
         struct bytes answer = bed_datagram(b, i - 1);
         const uint8_t *inner = answer.data + VXLAN_OVERHEAD;
         size_t len = answer.len - VXLAN_OVERHEAD;
-        CHECK_EQ(vxlan_check(answer.data, answer.len, BED_VNI), DROP_NONE);
+        CHECK_EQ(vxlan_check(answer.data, answer.len, BED_VNI, 0), DROP_NONE);
         if (get16(answer.data + VXLAN_OVERHEAD - 2) == ETHERTYPE_ARP)
             CHECK_EQ(len, 28);
         else
@@ -120,6 +145,8 @@ static void receive(enum format format, const uint8_t *data, size_t size)
     struct choices c = take_choices(&in);
     struct bytes message = take_rest(&in, 0);
     struct bed *b = bed_new(format);
+    b->tables->self.admit = c.admit;
+    b->outer_tos = c.ecn;
     struct gro *gro = owned(sizeof *gro);
     unsigned written = 0, admitted = 0;
     *gro = (struct gro){.udp = true, .write = write_to_tun, .owner = &written};
@@ -130,13 +157,14 @@ static void receive(enum format format, const uint8_t *data, size_t size)
         uint8_t *datagram = message.data + at;
         size_t left = message.len - at;
         prepare(&c, datagram, c.gro_size != 0 && c.gro_size < left ? c.gro_size : left, overhead);
-        len = forward_rx_split(&b->f, datagram, left, c.gro_size);
+        len = bed_split(b, datagram, left, c.gro_size);
         if (!CHECK(len > 0 && len <= left))
             break;
-        b->out.data = NULL;
         enum drop reason = bed_rx(b, peer, datagram, len, c.gro_size);
         CHECK(peer != NULL || reason == DROP_unknown_peer);
-        if (b->out.data != NULL && reason == DROP_NONE) {
+        CHECK(reason != DROP_ecn || c.ecn == 3);
+        CHECK(reason == DROP_NONE || b->out.data == NULL);
+        if (b->out.data != NULL) {
             check_admitted(b, &b->out, datagram + overhead);
             gro_receive(gro, &b->out);
             admitted++;

@@ -1,6 +1,6 @@
 /*
  * Rows as the control plane would send them, right or wrong → tables, and others built behind them: a row's peer is
- * found by its address, its statistics go with it, and whatever is freed is freed once.
+ * found by its address, its state goes with it, and whatever is freed is freed once.
  *
  * File: per generation lengths of the three kinds of rows, then their bytes.
  */
@@ -40,9 +40,10 @@ static void check_peers(const struct tables *t, const struct tables *previous)
     for (uint32_t i = 0; i < t->peer_count; i++) {
         const struct peer *peer = &t->peers[i];
         CHECK(tables_peer(t, peer->address) == peer);
-        counter_bump(&peer->stats[0].errors, 1);
+        counter_bump(&peer->state->stats[0].errors, 1);
         const struct peer *before = previous == NULL ? NULL : tables_peer(previous, peer->address);
-        CHECK((before != NULL && before->stats == peer->stats) || peer->stats[0].errors == 1);
+        CHECK((before != NULL && before->state == peer->state) ||
+              peer->state->stats[0].errors == 1);
     }
 }
 

@@ -1,9 +1,9 @@
 /*
  * tx: bytes as read(2) of the TUN returns them → tun_read → forward_tx → datagrams. Each packet, or each segment of a
  * super-packet, arrives at the other end as a slow model says it left: one hop older, checksums complete, in one
- * datagram or in fragments that add up to it; none larger than the tunnel carries.
+ * datagram or in fragments that add up to it; none larger than the path carries.
  *
- * File: choices, offload header (struct virtio_net_hdr), packet.
+ * File: choices, MTU of the path (2; 0: not known), offload header (struct virtio_net_hdr), packet.
  */
 #define _GNU_SOURCE
 #include "fuzz.h"
@@ -18,7 +18,8 @@
 enum { DATAGRAMS = 65536 };
 
 struct choices {
-    bool vxlan, no_gso, seal_ip, partial;
+    bool vxlan, no_gso, seal_ip, partial, no_ecn;
+    uint16_t path;
 };
 
 /* What the send queue was flushed of, datagram by datagram. */
@@ -26,7 +27,8 @@ struct wire {
     struct bed *bed;
     void (*flush)(void *owner);
     struct bytes datagrams[DATAGRAMS];
-    uint32_t peers[DATAGRAMS];
+    const struct peer *peers[DATAGRAMS];
+    uint8_t tos[DATAGRAMS];
     size_t count;
     size_t taken;
 };
@@ -46,7 +48,8 @@ static void collect(void *owner)
         CHECK_EQ(end - all, run->bytes);
         for (size_t at = 0; at < run->bytes && CHECK(wire->count < DATAGRAMS); at += run->size) {
             size_t left = run->bytes - at;
-            wire->peers[wire->count] = run->peer;
+            wire->peers[wire->count] = &wire->bed->tables->peers[run->peer];
+            wire->tos[wire->count] = run->tos;
             wire->datagrams[wire->count++] =
                 (struct bytes){all + at, left < run->size ? left : run->size};
         }
@@ -164,25 +167,41 @@ static struct sample model_segment(const struct packet *before, size_t index, bo
 
 /* --- what does arrive ----------------------------------------------------------------------------------------- */
 
+/* What fits into one datagram to where the next one goes. */
+static size_t mtu_of_next(const struct wire *wire, const struct choices *c)
+{
+    size_t i = wire->taken < wire->count ? wire->taken : 0;
+    size_t outer = (ip_is_mapped(wire->peers[i]->address) ? 28 : 48) + (c->vxlan ? 22u : 0u);
+    if (c->path == 0 || c->path >= BED_MTU + outer)
+        return BED_MTU;
+    return c->path > outer ? c->path - outer : 0;
+}
+
+static uint8_t tos_of(const uint8_t *data)
+{
+    return data[0] >> 4 == 4 ? data[1] : (uint8_t)(get16(data) >> 4);
+}
+
 /* The next datagram, out of its encapsulation. */
-static struct bytes take_datagram(struct wire *wire, bool vxlan)
+static struct bytes take_datagram(struct wire *wire, const struct choices *c)
 {
     if (!CHECK(wire->taken < wire->count))
         return (struct bytes){NULL, 0};
-    size_t i = wire->taken++;
-    struct bytes d = wire->datagrams[i];
-    if (!vxlan)
-        return d;
-    struct sample inner = {.data = d.data + VXLAN_OVERHEAD, .family = d.data[VXLAN_OVERHEAD] >> 4};
+    size_t i = wire->taken, mtu = mtu_of_next(wire, c), overhead = c->vxlan ? VXLAN_OVERHEAD : 0;
+    struct bytes d = wire->datagrams[i], inner = {d.data + overhead, d.len - overhead};
+    wire->taken++;
+    CHECK(inner.len <= mtu);
+    CHECK_EQ(wire->tos[i], c->no_ecn ? tos_of(inner.data) & 0xfc : tos_of(inner.data));
+    if (!c->vxlan)
+        return inner;
+    bool v4 = inner.data[0] >> 4 == 4;
     struct self_row self = bed_self();
-    struct peer_row peers[BED_PEERS];
-    bed_peers(peers);
     const uint8_t flags_and_vni[] = {8, 0, 0, 0, 1, 2, 3, 0};
     CHECK_BYTES(d.data, flags_and_vni, sizeof flags_and_vni);
-    CHECK_BYTES(d.data + 8, peers[wire->peers[i]].mac, MAC_SIZE);
-    CHECK_BYTES(d.data + 14, self.mac[inner.family == 6], MAC_SIZE);
-    CHECK_EQ(get16(d.data + 20), inner.family == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
-    return (struct bytes){inner.data, d.len - VXLAN_OVERHEAD};
+    CHECK_BYTES(d.data + 8, wire->peers[i]->mac, MAC_SIZE);
+    CHECK_BYTES(d.data + 14, self.mac[v4 ? 0 : 1], MAC_SIZE);
+    CHECK_EQ(get16(d.data + 20), v4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
+    return inner;
 }
 
 /* 0 and 0xffff are the same in one's complement. */
@@ -191,7 +210,8 @@ static bool same_but_zero(const uint8_t *a, const uint8_t *b)
     return get16(a) % 0xffff == get16(b) % 0xffff;
 }
 
-static void check_same(struct bytes arrived, const struct sample *expected)
+/* blind: what the upper layer's checksum was made from was no checksum. */
+static void check_same(struct bytes arrived, const struct sample *expected, bool blind)
 {
     size_t field = expected->upper + (expected->proto == PROTO_TCP ? 16u : 6u);
     if (!CHECK_EQ(arrived.len, expected->len))
@@ -200,9 +220,58 @@ static void check_same(struct bytes arrived, const struct sample *expected)
         bool ip = expected->family == 4 && (i & ~1u) == 10;
         bool upper = expected->upper != 0 && i - field < 2 && field + 2 <= expected->len;
         size_t at = ip ? 10 : upper ? field : i;
-        CHECK(ip || upper ? same_but_zero(arrived.data + at, expected->data + at)
-                          : arrived.data[i] == expected->data[i]);
+        CHECK((upper && blind) ||
+              (ip || upper ? same_but_zero(arrived.data + at, expected->data + at)
+                           : arrived.data[i] == expected->data[i]));
     }
+}
+
+/* RFC 791 3.1: options without the copied bit stay with the first fragment; others take their place. */
+static void drop_options(uint8_t *header, size_t len)
+{
+    for (size_t at = IPV4_HEADER; at < len && header[at] != 0;) {
+        size_t size = header[at] == 1 ? 1 : at + 1 < len ? header[at + 1] : 0;
+        if (size == 0 || (size == 1 && header[at] != 1) || at + size > len)
+            return;
+        if (header[at] < 128)
+            memset(header + at, 1, size);
+        at += size;
+    }
+}
+
+/* The header of the fragment of a packet that begins `at` bytes behind the packet's own header. */
+static void model_fragment(uint8_t header[60], const struct sample *whole, size_t at, size_t size)
+{
+    size_t len = (size_t)(whole->data[0] & 15) * 4;
+    unsigned flags = get16(whole->data + 6), rest = (unsigned)(whole->len - len - at - size);
+    memcpy(header, whole->data, len);
+    if (at > 0)
+        drop_options(header, len);
+    put16(header + 2, (unsigned)(len + size));
+    put16(header + 6, (rest > 0 || (flags & 0x2000) ? 0x2000 : 0) |
+                          (((flags & 0x1fff) + (unsigned)at / 8) & 0x1fff));
+    seal_header(header, len);
+}
+
+/* Takes a packet out of its fragments. */
+static struct bytes reassemble(struct wire *wire, const struct choices *c,
+                               const struct sample *expected)
+{
+    size_t header_len = (size_t)(expected->data[0] & 15) * 4, size;
+    struct bytes whole = {owned_copy(expected->data, expected->len), expected->len};
+    uint8_t header[60];
+    CHECK(expected->family == 4 && !(expected->data[6] & 0x40));
+    for (size_t at = 0; at < expected->len - header_len; at += size) {
+        struct bytes d = take_datagram(wire, c);
+        size = d.len - header_len;
+        if (d.data == NULL || !CHECK(d.len > header_len && size <= expected->len - header_len - at))
+            break;
+        CHECK(size % 8 == 0 || header_len + at + size == expected->len);
+        model_fragment(header, expected, at, size);
+        CHECK_BYTES(d.data, header, header_len);
+        memcpy(whole.data + header_len + at, d.data + header_len, size);
+    }
+    return whole;
 }
 
 static void check_forwarded(struct wire *wire, const struct choices *c, const struct packet *before)
@@ -216,13 +285,31 @@ static void check_forwarded(struct wire *wire, const struct choices *c, const st
         } else {
             expected = model_segment(before, i, &last);
         }
-        CHECK(expected.len <= BED_MTU);
-        struct bytes arrived = take_datagram(wire, c->vxlan);
+        struct bytes arrived = expected.len <= mtu_of_next(wire, c)
+                                   ? take_datagram(wire, c)
+                                   : reassemble(wire, c, &expected);
         if (arrived.data == NULL)
             return;
-        check_same(arrived, &expected);
+        check_same(arrived, &expected, before->gso != GSO_NONE && !c->partial);
     }
     CHECK_EQ(wire->taken, wire->count);
+}
+
+/* The kernel finds the first datagram too large after all: the sender is told, about its own packet. */
+static void check_too_big(struct bed *b, const struct choices *c)
+{
+    const struct sendq *q = &b->queue;
+    const struct run *run = &q->runs[0];
+    if (q->run_count == 0)
+        return;
+    const struct iovec *pieces = q->pieces + run->first_piece;
+    size_t n = sendq_datagram(run, pieces, pieces + run->pieces);
+    struct bytes first = bed_datagram(b, 0);
+    size_t overhead = c->vxlan ? VXLAN_OVERHEAD : 0;
+    path_learn(&b->tables->peers[run->peer].state->path, 4, 300, true, b->f.now_ms);
+    forward_too_big(&b->f, run->peer, pieces, n);
+    if (b->f.reply_len > 0)
+        check_icmp_error(b->f.reply, b->f.reply_len, first.data + overhead, first.len - overhead);
 }
 
 void fuzz_tx(const uint8_t *data, size_t size)
@@ -230,7 +317,13 @@ void fuzz_tx(const uint8_t *data, size_t size)
     struct input in = {data, size};
     uint8_t bits = take8(&in);
     struct choices c = {
-        .vxlan = bits & 1, .no_gso = bits & 2, .seal_ip = !(bits & 4), .partial = bits & 8};
+        .vxlan = bits & 1,
+        .no_gso = bits & 2,
+        .seal_ip = !(bits & 4),
+        .partial = bits & 8,
+        .no_ecn = bits & 16,
+        .path = take16(&in),
+    };
     struct packet p;
     if (!take_packet(&in, &c, &p))
         return;
@@ -247,17 +340,22 @@ void fuzz_tx(const uint8_t *data, size_t size)
     b->queue.owner = wire;
     if (c.no_gso)
         b->queue.max_datagrams = 1;
+    for (size_t i = 0; i < BED_PEERS; i++) {
+        b->tables->peers[i].flags = c.no_ecn ? PEER_NO_ECN : 0;
+        path_learn(&b->tables->peers[i].state->path, 4, c.path, true, b->f.now_ms);
+    }
     enum drop reason = bed_tx(b, &p);
-    collect(wire);
-    if (reason == DROP_NONE)
-        check_forwarded(wire, &c, &before);
-    else
-        CHECK_EQ(wire->count, 0);
     if (CHECK(reason != DROP_NONE || b->f.reply_len == 0) && b->f.reply_len > 0) {
         bool v4 = before.data[0] >> 4 == 4;
         size_t len = v4 ? get16(before.data + 2) : IPV6_HEADER + (size_t)get16(before.data + 4);
         check_icmp_error(b->f.reply, b->f.reply_len, before.data, len);
     }
+    check_too_big(b, &c);
+    collect(wire);
+    if (reason == DROP_NONE)
+        check_forwarded(wire, &c, &before);
+    else
+        CHECK_EQ(wire->count, 0);
     b->queue.owner = b;
     bed_free(b);
 }
