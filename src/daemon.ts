@@ -18,6 +18,7 @@ import { logEvent } from "./dataplane/events.js";
 import { explainOpenError } from "./dataplane/open-error.js";
 import { EtcdRegistry } from "./etcd/registry.js";
 import { compileTables } from "./fib/compile.js";
+import { Inspector } from "./inspect.js";
 import type { Lease, Rejection } from "./lease/lease.js";
 import type { Registry, Snapshot } from "./lease/registry.js";
 import { forwardingProblems } from "./linux/forwarding.js";
@@ -94,6 +95,7 @@ class Daemon implements Subject {
   readonly #netlink: Netlink;
   readonly #notifier: Notifier;
   readonly #health: Health;
+  readonly #inspector = new Inspector(this);
   /** What to undo, oldest first. */
   readonly #closers: (() => void | Promise<void>)[] = [];
 
@@ -215,6 +217,7 @@ class Daemon implements Subject {
       setLogLevel: (level: Options["logLevel"]) => {
         this.#log.level = level;
       },
+      inspector: this.#inspector,
     };
     const admin = await startAdmin(runDir, source);
     this.#closers.push(() => admin.close());
@@ -244,7 +247,10 @@ class Daemon implements Subject {
     };
     try {
       const dataplane = new Dataplane(this.#native, options, (events) => this.#onEvents(events));
-      this.#closers.push(() => dataplane.stop());
+      this.#closers.push(
+        () => dataplane.stop(),
+        () => this.#inspector.close(),
+      );
       return dataplane;
     } catch (error) {
       throw explainOpenError(error as NodeJS.ErrnoException, options);

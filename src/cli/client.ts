@@ -1,7 +1,7 @@
 /** Asks the running daemon over its admin socket. */
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { text } from "node:stream/consumers";
-import { EXIT_NOT_RUNNING, WeftError } from "../config/errors.js";
+import { ConfigError, EXIT_NOT_RUNNING, WeftError } from "../config/errors.js";
 import { adminSocket } from "../config/options.js";
 
 /** The daemon answers from memory: one that takes longer is stuck. */
@@ -10,13 +10,24 @@ const TIMEOUT_MS = 5000;
 /** Resolves with the parsed JSON answer; rejects with a WeftError that says what to do. */
 export async function ask(
   runDir: string,
-  method: "GET" | "PUT",
+  method: "GET" | "PUT" | "DELETE",
   path: string,
   body: object | null = null,
 ): Promise<unknown> {
-  const socketPath = adminSocket(runDir);
   const payload = body === null ? "" : JSON.stringify(body);
-  const [status, answer] = await new Promise<[number, string]>((resolve, reject) => {
+  const response = await open(runDir, method, path, payload);
+  return JSON.parse(await text(response)) as unknown;
+}
+
+/** Sends a request and resolves with the answer once it has begun and is no refusal; errors are WeftErrors. */
+export async function open(
+  runDir: string,
+  method: string,
+  path: string,
+  payload = "",
+): Promise<IncomingMessage> {
+  const socketPath = adminSocket(runDir);
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const sent = request({
       socketPath,
       method,
@@ -26,7 +37,8 @@ export async function ask(
       headers: { "content-length": Buffer.byteLength(payload) },
     });
     sent.on("response", (response) => {
-      text(response).then((received) => resolve([response.statusCode ?? 0, received]), reject);
+      sent.setTimeout(0);
+      resolve(response);
     });
     sent.on("error", reject);
     sent.setTimeout(TIMEOUT_MS, () =>
@@ -36,8 +48,9 @@ export async function ask(
   }).catch((error: unknown) => {
     throw explain(error as NodeJS.ErrnoException, socketPath);
   });
-  if (status !== 200) throw new WeftError(`weftd refused: ${answer.trim()}`);
-  return JSON.parse(answer) as unknown;
+  if (response.statusCode === 200) return response;
+  const answer = (await text(response)).trim();
+  throw response.statusCode === 400 ? new ConfigError(answer) : new WeftError(`weftd refused: ${answer}`);
 }
 
 function explain(error: NodeJS.ErrnoException, socketPath: string): WeftError {

@@ -2,15 +2,17 @@
 import { ConfigError, EXIT_OK, EXIT_USAGE } from "../config/errors.js";
 import { suggestion } from "../config/suggest.js";
 import { VERSION } from "../config/version.js";
+import { capture } from "./capture.js";
 import { type Command, JSON_HELP, RUN_DIR_HELP } from "./command.js";
 import { counters } from "./counters.js";
 import { logLevel } from "./log-level.js";
 import { peers } from "./peers.js";
 import { routes } from "./routes.js";
 import { status } from "./status.js";
+import { trace } from "./trace.js";
 import { up } from "./up.js";
 
-const COMMANDS: readonly Command[] = [status, peers, routes, counters, logLevel, up];
+const COMMANDS: readonly Command[] = [status, peers, routes, counters, capture, trace, logLevel, up];
 
 /**
  * Runs the verb that `argv` names; resolves with the exit code. Options that stand before the verb are treated as
@@ -55,6 +57,8 @@ Examples
   weft status                         is it well, and if not, why?
   weft peers --json | jq '.[].node'   for programs
   weft counters                       where did my packets go?
+  weft trace 10.5.1.2 10.5.2.2 tcp 80 what would become of this one?
+  weft capture --seconds 10 | tshark -r -
   sudo weft up --file peers.yaml      two machines and a coffee break
 
 Exit codes

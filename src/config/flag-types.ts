@@ -1,6 +1,6 @@
 /**
  * The types of settings: how a text becomes a value, and what is said when it does not. Used by the table in `flags.ts`
- * alone. Empty texts are no path, name or address; whether a setting may be empty is not judged here.
+ * and by `requests.ts`. Empty texts are no path, name or address; whether a setting may be empty is not judged here.
  */
 import { posix, resolve } from "node:path";
 import type { Offload } from "../native/bindings.js";

@@ -2,19 +2,10 @@
  * A running capture, seen from the event loop: the filter goes down as one packed row, records come up as the workers
  * wrote them (both as `native/io/capture.h` lays them out, integers in host byte order).
  */
+import type { CaptureRequest } from "../config/requests.js";
 import { CAPTURE_RING, type EngineHandle, type Native } from "../native/bindings.js";
-import type { Cidr } from "../net/cidr.js";
 import { type Ip, ipFromBytes } from "../net/ip.js";
 import { LITTLE_ENDIAN, setMapped } from "./rows.js";
-
-/** Null means any. */
-export interface CaptureFilter {
-  readonly peer: Ip | null;
-  readonly address: Cidr | null;
-  readonly reason: string | null;
-  readonly direction: "tx" | "rx" | null;
-  readonly snaplen: number;
-}
 
 /** Where a worker saw something, in the order of `enum capture_step`. */
 export const CAPTURE_STEPS = ["tun-in", "underlay-out", "underlay-in", "tun-out"] as const;
@@ -61,11 +52,11 @@ export class Capture {
   readonly #buffer = new Uint8Array(CAPTURE_RING);
 
   /** Starts it. Throws EBUSY when one runs already; `reasons` are the names by their numbers. */
-  constructor(native: Native, engine: EngineHandle, reasons: readonly string[], filter: CaptureFilter) {
+  constructor(native: Native, engine: EngineHandle, reasons: readonly string[], request: CaptureRequest) {
     this.#native = native;
     this.#engine = engine;
     this.#reasons = reasons;
-    native.captureStart(engine, packFilter(filter, reasons));
+    native.captureStart(engine, packFilter(request, reasons));
   }
 
   /** What the workers have recorded since the last time, worker by worker. Bytes are valid until the next call. */
@@ -111,8 +102,8 @@ export class Capture {
 }
 
 /** Throws a RangeError for a reason that there is not. */
-function packFilter(filter: CaptureFilter, reasons: readonly string[]): Uint8Array {
-  const { peer, address, reason, direction, snaplen } = filter;
+function packFilter(request: CaptureRequest, reasons: readonly string[]): Uint8Array {
+  const { peer, address, reason, direction, snaplen } = request;
   const bytes = new Uint8Array(FILTER_SIZE);
   if (peer !== null) setMapped(bytes, 0, peer);
   if (address !== null) {

@@ -2,6 +2,7 @@
  * The dataplane as the daemon uses it: open, replace tables, read counters, stop. Tables go down whole; the engine
  * remembers the last ones, so that counters per peer can be told by name.
  */
+import type { CaptureRequest } from "../config/requests.js";
 import type { PeerRow, Tables } from "../fib/compile.js";
 import {
   type CounterInfo,
@@ -13,7 +14,7 @@ import {
   type OpenOptions,
   PEER_COUNTERS,
 } from "../native/bindings.js";
-import { Capture, type CaptureFilter } from "./capture.js";
+import { Capture } from "./capture.js";
 import { PEER_ROW_SIZE, ROUTE_ROW_SIZE, SELF_ROW_SIZE, packPeers, packRoutes, packSelf } from "./rows.js";
 
 export interface CounterValue extends CounterInfo {
@@ -135,8 +136,8 @@ export class Dataplane {
   }
 
   /** Starts to record what the workers see. Throws EBUSY while another capture runs. */
-  capture(filter: CaptureFilter): Capture {
-    return new Capture(this.#native, this.#engine, this.#reasons, filter);
+  capture(request: CaptureRequest): Capture {
+    return new Capture(this.#native, this.#engine, this.#reasons, request);
   }
 
   /** What would become of a packet read from the TUN, or of a datagram's payload from a row of the tables' peers. */

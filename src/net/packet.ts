@@ -2,7 +2,7 @@
  * Packets as bytes, for what weft shows and makes up itself: IP and UDP headers, the Internet checksum, and packets of
  * TCP, UDP and ICMP echo. What is forwarded never comes through here.
  */
-import type { Ip } from "./ip.js";
+import type { Family, Ip } from "./ip.js";
 
 export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
 
@@ -15,10 +15,14 @@ export interface IpFields {
 
 const TTL = 64;
 
+export function ipHeaderLength(family: Family): 20 | 40 {
+  return family === 4 ? 20 : 40;
+}
+
 /** An IPv4 (DF set) or IPv6 header in front of `length` bytes. Both addresses are of one family. */
 export function ipHeader({ source, destination, protocol, tos = 0 }: IpFields, length: number): Uint8Array {
   const v4 = source.family === 4;
-  const header = new Uint8Array(v4 ? 20 : 40);
+  const header = new Uint8Array(ipHeaderLength(source.family));
   const view = new DataView(header.buffer);
   header.set(source.bytes, v4 ? 12 : 8);
   header.set(destination.bytes, v4 ? 16 : 24);
@@ -54,7 +58,7 @@ export function udpHeader(sourcePort: number, destinationPort: number, length: n
  * ICMP or ICMPv6 echo request, or zeros behind the IP header for any other protocol.
  */
 export function makePacket(fields: IpFields, port: number, size: number): Uint8Array {
-  const headerLength = fields.source.family === 4 ? 20 : 40;
+  const headerLength = ipHeaderLength(fields.source.family);
   const upper = new Uint8Array(Math.max(size - headerLength, upperHeaderLength(fields.protocol)));
   const view = new DataView(upper.buffer);
   const at = writeUpperHeader(view, fields.protocol, port);

@@ -3,15 +3,27 @@
  * may connect (mode 0600). The daemon holds the run directory's lock, so a socket file found there is nobody's.
  */
 import { rmSync } from "node:fs";
+import { EXIT_USAGE, WeftError } from "../config/errors.js";
 import { adminSocket, LOG_LEVELS, type LogLevel } from "../config/options.js";
 import { closer, type HealthSource, healthRoutes, httpServer, listen, plain } from "./http.js";
-import type { Reply, Routes, RunningServer } from "./http.js";
-import type { RouteStatus } from "./status.js";
+import type { ByteStream, Reply, Routes, RunningServer, StreamReply } from "./http.js";
+import { captureRequest, type CaptureRequest, traceRequest, type TraceRequest } from "../config/requests.js";
+import type { RouteStatus, TraceStatus } from "./status.js";
 
 /** What the daemon answers with. */
 export interface AdminSource extends HealthSource {
   routes(): readonly RouteStatus[];
   setLogLevel(level: LogLevel): void;
+  readonly inspector: InspectorSource;
+}
+
+/** What shows packets. Throws WeftErrors for what cannot be done at the moment. */
+export interface InspectorSource {
+  /** Starts the one capture that there can be. */
+  capture(request: CaptureRequest): ByteStream;
+  /** Ends the capture; false when none runs. */
+  endCapture(): boolean;
+  trace(request: TraceRequest): TraceStatus;
 }
 
 /** Serves the admin socket in an existing, locked run directory; closing removes it. Rejects with a WeftError. */
@@ -40,7 +52,28 @@ function adminRoutes(source: AdminSource): Routes {
       source.setLogLevel(level);
       return json({ level });
     },
+    "GET /capture": (_body, query) =>
+      refusing(() => {
+        const reasons = source.counters().filter(({ kind }) => kind === "drop");
+        const request = captureRequest(
+          query,
+          reasons.map(({ name }) => name),
+        );
+        return { status: 200, type: "application/x-pcapng", stream: source.inspector.capture(request) };
+      }),
+    "DELETE /capture": () => json({ ended: source.inspector.endCapture() }),
+    "GET /trace": (_body, query) => refusing(() => json(source.inspector.trace(traceRequest(query)))),
   };
+}
+
+/** What cannot be done becomes an answer that says why. */
+function refusing(act: () => Reply | StreamReply): Reply | StreamReply {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof WeftError)) throw error;
+    return plain(error.exitCode === EXIT_USAGE ? 400 : 409, error.message);
+  }
 }
 
 function levelIn(body: string): LogLevel | null {

@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 import { WeftError } from "../config/errors.js";
 import type { Ip } from "../net/ip.js";
 import { metricsText } from "./metrics.js";
@@ -16,8 +17,24 @@ export interface Reply {
   readonly body: string;
 }
 
+/** An answer that goes on for a while. */
+export interface StreamReply {
+  readonly status: 200;
+  readonly type: "application/x-pcapng";
+  readonly stream: ByteStream;
+}
+
+export interface ByteStream {
+  /** To be read once, to its end. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** HTTP trailers: what is known at the end. Their names are the same from the beginning. */
+  trailers(): Readonly<Record<string, string>>;
+  /** Called once: the reader has it all, or went away. */
+  close(): void;
+}
+
 /** Keys are `<method> <path>`. */
-export type Routes = Readonly<Record<string, (body: string) => Reply>>;
+export type Routes = Readonly<Record<string, (body: string, query: URLSearchParams) => Reply | StreamReply>>;
 
 /** What the public routes are answered from. */
 export interface HealthSource {
@@ -75,7 +92,7 @@ export function httpServer(routes: Routes): Server {
   server.maxConnections = 64;
   server.on("request", (request, response) => {
     answer(routes, request).then(
-      (reply) => send(response, reply),
+      (reply) => ("stream" in reply ? sendStream(response, reply) : send(response, reply)),
       (error: unknown) => send(response, plain(500, `internal error: ${String(error)}`)),
     );
   });
@@ -106,9 +123,9 @@ export function closer(server: Server): RunningServer {
   };
 }
 
-async function answer(routes: Routes, request: IncomingMessage): Promise<Reply> {
+async function answer(routes: Routes, request: IncomingMessage): Promise<Reply | StreamReply> {
   const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
-  const path = (request.url ?? "").replace(/\?.*/, "");
+  const [path = "", query] = (request.url ?? "").split(/\?(.*)/s);
   const route = Object.hasOwn(routes, `${method} ${path}`) ? routes[`${method} ${path}`] : undefined;
   if (route === undefined) {
     const known = Object.keys(routes);
@@ -118,9 +135,23 @@ async function answer(routes: Routes, request: IncomingMessage): Promise<Reply> 
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY || "transfer-encoding" in request.headers) {
     return plain(413, `a request has at most ${MAX_BODY} bytes, and says how many`);
   }
-  return route(await text(request));
+  return route(await text(request), new URLSearchParams(query));
 }
 
 function send(response: ServerResponse, { status, type, body }: Reply): void {
   response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) }).end(body);
+}
+
+/** Sends no faster than the client reads, and ends the stream when the client goes away. */
+async function sendStream(response: ServerResponse, { status, type, stream }: StreamReply): Promise<void> {
+  response.on("close", () => stream.close());
+  response.writeHead(status, { "content-type": type, trailer: Object.keys(stream.trailers()).join(", ") });
+  try {
+    await pipeline(stream.chunks, response, { end: false });
+    response.addTrailers(stream.trailers());
+    response.end();
+  } catch {
+    // The client went away: there is nobody left to tell.
+    response.destroy();
+  }
 }

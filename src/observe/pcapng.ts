@@ -1,7 +1,10 @@
 /**
- * Capture files for Wireshark and tcpdump: pcapng (draft-ietf-opsawg-pcapng), one little-endian section of raw IP
- * packets (LINKTYPE_RAW) with times in nanoseconds. Pure: values in, the bytes of a block out. A file is the header,
- * any number of packets, and the statistics of each interface.
+ * Capture files for Wireshark and tcpdump: pcapng (draft-ietf-opsawg-pcapng), one little-endian section with times in
+ * nanoseconds. Pure: values in, the bytes of a block out. A file is the header, any number of packets, and the
+ * statistics of each interface.
+ *
+ * In front of an IP packet stands its address family (LINKTYPE_NULL). LINKTYPE_RAW, which needs nothing there, would
+ * be simpler, but libpcap (1.10) refuses files with more than one interface of it.
  */
 
 /** Where packets were seen. Interfaces are numbered in the order in which the header has them. */
@@ -16,7 +19,7 @@ export interface CapturePacket {
   /** Since 1970. */
   readonly timeNs: bigint;
   readonly direction: "in" | "out";
-  /** From the IP header on; may have been cut. */
+  /** An IP packet; may have been cut, or damaged. */
   readonly bytes: Uint8Array;
   /** Before it was cut. */
   readonly length: number;
@@ -25,7 +28,9 @@ export interface CapturePacket {
 
 const BLOCK = { section: 0x0a0d0d0a, interface: 1, statistics: 5, packet: 6 } as const;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
-const LINKTYPE_RAW = 101;
+const LINKTYPE_NULL = 0;
+/** BSD's numbers; of the three in use for IPv6, one that all readers know. */
+const ADDRESS_FAMILY = { 4: 2, 6: 30 } as const;
 const OPTION = {
   end: 0,
   comment: 1,
@@ -53,7 +58,7 @@ export function fileHeader(
   const descriptions = interfaces.map(({ name, description }) =>
     block(
       BLOCK.interface,
-      fields([2, LINKTYPE_RAW], [2, 0], [4, snaplen]),
+      fields([2, LINKTYPE_NULL], [2, 0], [4, snaplen]),
       option(OPTION.name, Buffer.from(name)),
       option(OPTION.description, Buffer.from(description)),
       option(OPTION.resolution, fields([1, NANOSECONDS])),
@@ -65,12 +70,12 @@ export function fileHeader(
 /** An enhanced packet block. */
 export function filePacket(packet: CapturePacket): Uint8Array {
   const { bytes, timeNs } = packet;
+  const family = fields([4, ADDRESS_FAMILY[(bytes[0] ?? 0) >> 4 === 6 ? 6 : 4]]);
+  const lengths = [bytes.length, packet.length].map((length): Field => [4, family.length + length]);
   return block(
     BLOCK.packet,
-    Buffer.concat([
-      fields([4, packet.interface], ...timestamp(timeNs), [4, bytes.length], [4, packet.length]),
-      padded(bytes),
-    ]),
+    fields([4, packet.interface], ...timestamp(timeNs), ...lengths),
+    padded(Buffer.concat([family, bytes])),
     option(OPTION.comment, Buffer.from(packet.comment)),
     option(OPTION.flags, fields([4, packet.direction === "in" ? 1 : 2])),
   );
@@ -120,9 +125,9 @@ function option(code: number, value: Uint8Array): Buffer {
   return Buffer.concat([fields([2, code], [2, value.length]), padded(value)]);
 }
 
-/** A block: type and length, the body, its options and their end, and the length again. */
-function block(type: number, body: Uint8Array, ...options: readonly Uint8Array[]): Buffer {
-  const content = Buffer.concat([body, ...options, fields([2, OPTION.end], [2, 0])]);
+/** A block: type and length, its fields and options, their end, and the length again. */
+function block(type: number, ...parts: readonly Uint8Array[]): Buffer {
+  const content = Buffer.concat([...parts, fields([2, OPTION.end], [2, 0])]);
   const length = content.length + 12;
   return Buffer.concat([fields([4, type], [4, length]), content, fields([4, length])]);
 }

@@ -85,3 +85,21 @@ export interface CounterStatus {
   readonly value: number;
   readonly description: string;
 }
+
+/** `GET /trace`: what would become of a packet, and why. */
+export interface TraceStatus {
+  /** tx: as read from the TUN; rx: as received from a peer. */
+  readonly direction: "tx" | "rx";
+  readonly verdict: "forwarded" | "dropped";
+  /** Name of the drop reason, and its sentence; null unless dropped. */
+  readonly reason: string | null;
+  readonly sentence: string | null;
+  /** Bytes of the packet that was traced. */
+  readonly size: number;
+  /** The way there, for people. */
+  readonly steps: readonly { readonly name: string; readonly outcome: string }[];
+  /** What would be sent: to which underlay address, bytes of the outer IP packet, its TOS. */
+  readonly datagrams: readonly { readonly to: string; readonly size: number; readonly tos: number }[];
+  /** What the sender would be told by ICMP; null: nothing. */
+  readonly reply: string | null;
+}

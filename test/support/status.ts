@@ -1,5 +1,12 @@
 /** What a daemon with two peers would answer on its admin socket; parts can be replaced. */
-import type { CounterStatus, PeerStatus, RouteStatus, Status } from "../../src/observe/status.js";
+import type { InspectorSource } from "../../src/observe/admin.js";
+import type {
+  CounterStatus,
+  PeerStatus,
+  RouteStatus,
+  Status,
+  TraceStatus,
+} from "../../src/observe/status.js";
 
 export const STATUS: Status = {
   version: "1.2.3",
@@ -84,3 +91,25 @@ export const COUNTERS: readonly CounterStatus[] = [
   },
   { name: "ttl", direction: "tx", kind: "drop", value: 0, description: "TTL or hop limit used up" },
 ];
+
+export const TRACE: TraceStatus = {
+  direction: "tx",
+  verdict: "dropped",
+  reason: "no_route",
+  sentence: "no lease covers the destination",
+  size: 28,
+  steps: [
+    { name: "source", outcome: "10.5.32.2: in this host's subnet 10.5.32.0/24" },
+    { name: "dropped", outcome: "no_route – no lease covers the destination" },
+  ],
+  datagrams: [],
+  reply: "network unreachable",
+};
+
+export const INSPECTOR: InspectorSource = {
+  capture: () => {
+    throw new Error("no capture here");
+  },
+  endCapture: () => false,
+  trace: () => TRACE,
+};

@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
 import { type AdminSource, startAdmin } from "../../src/observe/admin.js";
-import { COUNTERS, PEERS, ROUTES, STATUS } from "../support/status.js";
+import { COUNTERS, INSPECTOR, PEERS, ROUTES, STATUS } from "../support/status.js";
 import { temporaryDirectory, tryRun } from "../support/process.js";
 
 const ENTRY = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
@@ -27,6 +27,7 @@ async function daemon(t: ExecutionContext, changes: Partial<AdminSource> = {}): 
     routes: () => ROUTES,
     counters: () => COUNTERS,
     setLogLevel: () => undefined,
+    inspector: INSPECTOR,
     ...changes,
   };
   const server = await startAdmin(runDir, source);
@@ -154,7 +155,13 @@ test("the admin socket is its owner's, replaces a stale file and goes with the d
   const socket = join(runDir, "weft.sock");
   writeFileSync(socket, "left behind");
   const umask = process.umask(0o022);
-  const source = { status: () => STATUS, peers: () => [], routes: () => [], counters: () => [] };
+  const source = {
+    status: () => STATUS,
+    peers: () => [],
+    routes: () => [],
+    counters: () => [],
+    inspector: INSPECTOR,
+  };
   const server = await startAdmin(runDir, { ...source, setLogLevel: () => undefined });
   t.is(statSync(socket).mode & 0o777, 0o600);
   t.is(process.umask(umask), 0o022, "the process's own mask is as before");

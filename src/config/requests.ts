@@ -2,9 +2,9 @@
  * What `weft capture` and `weft trace` ask for: the query of a request to the admin socket, checked here and nowhere
  * else. A mistake is a ConfigError that names the option as the command line has it.
  */
-import { ConfigError } from "../config/errors.js";
-import { type Type, address, integer } from "../config/flag-types.js";
-import { suggestion } from "../config/suggest.js";
+import { ConfigError } from "./errors.js";
+import { type Type, address, integer } from "./flag-types.js";
+import { suggestion } from "./suggest.js";
 import { type Cidr, cidr, network, parseCidr } from "../net/cidr.js";
 import { type Ip, ipBits, parseIp } from "../net/ip.js";
 import { PROTOCOL } from "../net/packet.js";
