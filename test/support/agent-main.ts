@@ -20,6 +20,8 @@ let stream: { readonly stop: () => number } | null = null;
 const seen = new Set<number>();
 /** Nothing else refers to a raw socket that waits to send, not even the event loop: it would be collected. */
 const rawSockets = new Set<object>();
+/** Linux's number (include/uapi/linux/in6.h), for which the package has no name. */
+const IPV6_HDRINCL = 36;
 let report: StreamReport = { received: 0, duplicates: 0, reordered: 0 };
 
 const handlers: Handlers = {
@@ -77,9 +79,12 @@ const handlers: Handlers = {
     // An optional dependency: only tests that need it fail where it does not build.
     const { default: raw } = await import("raw-socket");
     const bytes = Buffer.from(hex, "hex");
-    const sender = raw.createSocket({ protocol: raw.Protocol.UDP });
+    const v6 = address.includes(":");
+    const addressFamily = v6 ? raw.AddressFamily.IPv6 : raw.AddressFamily.IPv4;
+    const sender = raw.createSocket({ protocol: raw.Protocol.UDP, addressFamily });
     rawSockets.add(sender);
-    sender.setOption(raw.SocketLevel.IPPROTO_IP, raw.SocketOption.IP_HDRINCL, 1);
+    if (v6) sender.setOption(raw.SocketLevel.IPPROTO_IPV6, IPV6_HDRINCL, 1);
+    else sender.setOption(raw.SocketLevel.IPPROTO_IP, raw.SocketOption.IP_HDRINCL, 1);
     return new Promise((resolve, reject) => {
       sender.send(bytes, 0, bytes.length, address, (error) => {
         sender.close();

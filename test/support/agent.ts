@@ -36,7 +36,10 @@ export interface Operations {
   "udp-send": { request: Address & { readonly hex: string }; result: null };
   /** Datagrams received since the last time. */
   "udp-take": { request: object; result: Datagram[] };
-  /** Sends an IPv4 packet, header and all, past everything the kernel would refuse to send itself. */
+  /**
+   * Sends an IP packet, header and all, past much that the kernel would refuse to send itself. Of an IPv4 header it
+   * still writes the total length and the checksum.
+   */
   "raw-send": { request: { readonly hex: string; readonly address: string }; result: null };
   /** Counts the numbered datagrams of a `stream-send`. */
   "stream-receive": { request: Address; result: null };

@@ -46,8 +46,8 @@ export class Overlay {
     return new Overlay(await temporaryDirectory(onCleanup), options);
   }
 
-  /** Adds a host to the peers file; `mac` is for kernel VTEPs. Running daemons read it again. */
-  async addToFile(host: Host, mac?: string): Promise<void> {
+  /** Adds a host to the peers file; `mac` is for VTEPs that are not weft's. Running daemons read it again. */
+  async addToFile(host: Pick<Host, "index" | "address">, mac?: string): Promise<void> {
     const node = { name: `host${host.index}`, address: host.address, subnets: this.subnets(host) };
     await this.writeFile([...this.#nodes, mac === undefined ? node : { ...node, mac }]);
   }
@@ -57,7 +57,7 @@ export class Overlay {
   }
 
   /** The subnets of a host, IPv4 first. */
-  subnets(host: Host): string[] {
+  subnets(host: Pick<Host, "index">): string[] {
     const v6 = `fd05:0:0:${host.index.toString(16)}::/64`;
     return this.options.ipv6 === true ? [`10.5.${host.index}.0/24`, v6] : [`10.5.${host.index}.0/24`];
   }

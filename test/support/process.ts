@@ -103,11 +103,11 @@ export async function until<T>(
   timeoutMs = 10_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
-  for (;;) {
+  for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
     const value = await probe();
     if (value !== null) return value;
     if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await delay(20);
+    await delay(pause);
   }
 }
 

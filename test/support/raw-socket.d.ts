@@ -12,9 +12,10 @@ declare module "raw-socket" {
     close(): void;
   }
   const raw: {
-    createSocket(options: { readonly protocol: number }): RawSocket;
+    createSocket(options: { readonly protocol: number; readonly addressFamily: number }): RawSocket;
+    readonly AddressFamily: { readonly IPv4: number; readonly IPv6: number };
     readonly Protocol: { readonly UDP: number };
-    readonly SocketLevel: { readonly IPPROTO_IP: number };
+    readonly SocketLevel: { readonly IPPROTO_IP: number; readonly IPPROTO_IPV6: number };
     readonly SocketOption: { readonly IP_HDRINCL: number };
   };
   // eslint-disable-next-line no-restricted-exports -- the package is CommonJS
