@@ -182,6 +182,9 @@ static void answer_with_icmp(struct forward *f, enum drop reason, uint32_t mtu, 
 {
     if (f->tables == NULL || !icmp_answers(reason))
         return;
+    /* RFC 1812 4.3.2.7: never to a source that is no single host. Others of the kind are martians. */
+    if (fib_lookup(f->tables->fib, ip->family, ip->src) == FIB_BROADCAST)
+        return;
     size_t len = icmp_error(f->reply, reason, &f->tables->self, mtu, data, ip);
     if (len == 0)
         return;

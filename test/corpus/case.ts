@@ -80,6 +80,8 @@ export interface RxCase {
   /** Several for a loop: each is sent, all with the same outcome. */
   readonly sent: readonly ((lab: Lab) => Transmission)[];
   readonly outcome: (lab: Lab) => RxOutcome;
+  /** Sent while weft0 is down. */
+  readonly tunDown: boolean;
 }
 
 /** What the kernel keeps beside a packet that it reads from a sender behind offloads. */
@@ -123,7 +125,7 @@ export function rx(
   name: string,
   sent: Sent | readonly Sent[],
   outcome: RxOutcome | ((lab: Lab) => RxOutcome),
-  options: { readonly labs?: readonly Lab[]; readonly from?: Who } = {},
+  options: { readonly labs?: readonly Lab[]; readonly from?: Who; readonly tunDown?: boolean } = {},
 ): RxCase {
   const all = Array.isArray(sent) ? (sent as readonly Sent[]) : [sent as Sent];
   const from = options.from ?? "peer";
@@ -136,6 +138,7 @@ export function rx(
       "inner" in each ? (lab: Lab) => ({ payload: encapsulated(each.inner, lab, from) }) : each,
     ),
     outcome: typeof outcome === "function" ? outcome : () => outcome,
+    tunDown: options.tunDown ?? false,
   };
 }
 

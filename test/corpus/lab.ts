@@ -8,10 +8,11 @@
  */
 import { Agent } from "../support/agent.js";
 import { Bed } from "../support/hosts.js";
+import type { Namespace } from "../support/netns.js";
 import { completed, NO_OFFLOAD, Tap } from "../support/tap.js";
 import { Overlay } from "../support/overlay.js";
 import { readPacket, UDP, viewOf } from "../support/packets.js";
-import { type OnCleanup, run, until } from "../support/process.js";
+import { type OnCleanup, until } from "../support/process.js";
 import { udp } from "../support/craft.js";
 import type { Weftd } from "../support/weftd.js";
 import {
@@ -26,6 +27,7 @@ import {
   underlayAddress,
   type Who,
 } from "./case.js";
+import { addObstacles, keepQuiet } from "./lab-host.js";
 
 /** What came out, as text that a failed comparison shows well. */
 type Output = Record<string, unknown>;
@@ -39,6 +41,7 @@ export class CorpusLab {
   private constructor(
     readonly lab: Lab,
     readonly weftd: Weftd,
+    private readonly us: Namespace,
     private readonly tun: Tap,
     private readonly wire: Tap,
     private readonly agents: ReadonlyMap<Who, Agent>,
@@ -53,13 +56,11 @@ export class CorpusLab {
       await overlay.addToFile(host, lab.format === "vxlan" ? mac(who) : undefined);
     }
     const us = bed.host(1);
-    await us.ns.ip(...obstacles(lab));
-    // By its path: npx has a package with a program of the same name.
-    await us.ns.run("/usr/sbin/nft", ["-f", "-"], { input: QUIET });
-    const weftd = await overlay.startWeftd(us, { args: ["--log-level=debug"] });
+    await addObstacles(us.ns, lab);
+    await keepQuiet(us.ns);
+    const weftd = await overlay.startWeftd(us);
     // Someone may raise the device's MTU: what is larger than the tunnel carries must then be refused by weft itself.
     await us.ns.ip("link set weft0 mtu 65535");
-    await choke(us.ns.name);
     const taps = await Promise.all([Tap.start(us.ns, "weft0"), Tap.start(us.ns, "eth0")]);
     const agents = new Map<Who, Agent>();
     for (const who of ["peer", "other", "stranger"] as const) {
@@ -67,7 +68,7 @@ export class CorpusLab {
       await agent.do("udp-open", { address: underlayAddress(who, lab), port: lab.port });
       agents.set(who, agent);
     }
-    const started = new CorpusLab(lab, weftd, ...taps, agents);
+    const started = new CorpusLab(lab, weftd, us.ns, ...taps, agents);
     await started.#moved();
     return started;
   }
@@ -76,16 +77,8 @@ export class CorpusLab {
   async rx(test: RxCase): Promise<string[]> {
     const outcome = test.outcome(this.lab);
     const before = this.#mark();
-    for (const make of test.sent) {
-      const sending = make(this.lab);
-      const agent = this.#agent(test.from);
-      const address = underlayAddress("us", this.lab);
-      if ("payload" in sending) {
-        await agent.do("udp-send", { hex: hex(sending.payload), address, port: this.lab.port });
-      } else {
-        for (const packet of sending.packets) await agent.do("raw-send", { hex: hex(packet), address });
-      }
-    }
+    if (test.tunDown) await this.#whileTunIsDown(test.sent.length, () => this.#sendAll(test));
+    else await this.#sendAll(test);
     const sentinel = this.#sentinel(rx4);
     await this.#agent("peer").do("udp-send", {
       hex: hex(encapsulated(sentinel, this.lab, "peer")),
@@ -150,6 +143,31 @@ export class CorpusLab {
       ...differences("out of the TUN", expectedTun, tun),
       ...(await this.#counted(counters)),
     ];
+  }
+
+  async #sendAll(test: RxCase): Promise<void> {
+    for (const make of test.sent) {
+      const sending = make(this.lab);
+      const agent = this.#agent(test.from);
+      const address = underlayAddress("us", this.lab);
+      if ("payload" in sending) {
+        await agent.do("udp-send", { hex: hex(sending.payload), address, port: this.lab.port });
+      } else {
+        for (const packet of sending.packets) await agent.do("raw-send", { hex: hex(packet), address });
+      }
+    }
+  }
+
+  /** Takes weft0 down, and up again when that many packets more have been received. */
+  async #whileTunIsDown(packets: number, send: () => Promise<void>): Promise<void> {
+    const received = (): Promise<number> => this.weftd.counter("rx", "packets");
+    const before = await received();
+    await this.us.ip("link set weft0 down");
+    await send();
+    await until("packets to a device that is down", async () =>
+      (await received()) >= before + packets ? true : null,
+    );
+    await this.us.ip("link set weft0 up");
   }
 
   #agent(who: Who): Agent {
@@ -249,35 +267,6 @@ export class CorpusLab {
     }
     return moved;
   }
-}
-
-/** The kernel's own IP neither receives from weft0 nor sends into it. */
-const QUIET = `
-table inet quiet {
-  chain from { type filter hook prerouting priority -300; iifname "weft0" drop; }
-  chain to { type filter hook postrouting priority -300; oifname "weft0" drop; }
-}`;
-
-/** Routes that let sending to some nodes fail, each in a way of its own. */
-function obstacles(lab: Lab): string[] {
-  const to = (who: Who): string => `${underlayAddress(who, lab)}/${lab.underlay === "ipv4" ? 32 : 128}`;
-  return [
-    `route add unreachable ${to("unreachable")}`,
-    `route add prohibit ${to("prohibited")}`,
-    `route add ${to("narrow")} dev eth0 mtu lock ${lab.underlay === "ipv4" ? 1000 : 1300}`,
-    "link add choked type veth peer name choked-end",
-    "link set choked up",
-    "link set choked-end up",
-    `route add ${to("choked")} dev choked`,
-    `neigh add ${underlayAddress("choked", lab)} lladdr 02:00:00:00:00:08 dev choked nud permanent`,
-    `neigh add ${underlayAddress("narrow", lab)} lladdr 02:00:00:00:00:07 dev eth0 nud permanent`,
-  ];
-}
-
-/** A queue that takes nothing: its bucket is smaller than any packet. */
-async function choke(namespace: string): Promise<void> {
-  const tbf = "qdisc add dev choked root tbf rate 1kbit burst 16 limit 16".split(" ");
-  await run("tc", ["-n", namespace, ...tbf]);
 }
 
 function offloadHeader({ offload }: TxCase, packet: Uint8Array) {

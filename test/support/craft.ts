@@ -2,13 +2,22 @@
  * Packets made to order, byte for byte: right by default, wrong where a test says so. The family follows from the
  * source address. Addresses are text, numbers are host integers, lengths and offsets are bytes.
  */
-import { parseIp } from "../../src/net/ip.js";
+import { ipFromBytes, parseIp } from "../../src/net/ip.js";
 import { checksum, ICMP, ICMPV6, TCP, UDP, viewOf } from "./packets.js";
 
 /** An IPv6 extension header: its type, and what follows its first byte (the next header's type, filled in here). */
 export interface Extension {
   readonly type: number;
   readonly rest: readonly number[];
+}
+
+/** Eight bytes of options for every hop, or for the destination: padding that says nothing. */
+export const HOP_BY_HOP: Extension = { type: 0, rest: [0, 1, 4, 0, 0, 0, 0] };
+export const DESTINATION_OPTIONS: Extension = { type: 60, rest: [0, 1, 4, 0, 0, 0, 0] };
+
+/** An IPv6 fragment header (RFC 8200 4.5). */
+export function fragmentHeader(offset: number, more: boolean): Extension {
+  return { type: 44, rest: [0, offset >> 8, (offset & 0xf8) | (more ? 1 : 0), 0, 0, 0, 9] };
 }
 
 export interface IpFields {
@@ -97,6 +106,24 @@ export function icmp(fields: IcmpFields, data: Uint8Array | string = "weft"): Ui
   message.writeUInt32BE(fields.word ?? 0x00010001, 4);
   const protocol = isIpv6(fields) ? ICMPV6 : ICMP;
   return ip(fields, protocol, summed(fields, protocol, message, 2));
+}
+
+/**
+ * The ICMP or ICMPv6 error about a packet, from `source` to its sender: it quotes the packet from its first byte, as
+ * much as makes 576 bytes (RFC 1812 4.3.2.3) or 1280 (RFC 4443 2.4). `word` is the MTU of "too big".
+ */
+export function icmpError(
+  source: string,
+  type: number,
+  code: number,
+  about: Uint8Array,
+  word = 0,
+): Uint8Array {
+  const six = source.includes(":");
+  const sender = ipFromBytes(six ? about.subarray(8, 24) : about.subarray(12, 16)).text;
+  const fields = { source, destination: sender, type, code, word };
+  const quote = about.subarray(0, six ? 1280 - 48 : 576 - 28);
+  return icmp(six ? fields : { ...fields, tos: 0xc0, df: false }, quote);
 }
 
 export interface VxlanFields {
@@ -189,8 +216,13 @@ function summed(
   return segment;
 }
 
-function addresses({ source, destination }: IpFields): Uint8Array {
-  return Buffer.concat([source, destination].map(bytesOf));
+/** parseIp takes an IPv4 address mapped into IPv6 for what it stands for; here it is meant as it is written. */
+function addresses(fields: IpFields): Uint8Array {
+  const mapped = Buffer.from("00000000000000000000ffff", "hex");
+  const both = [fields.source, fields.destination].map(bytesOf);
+  return Buffer.concat(
+    both.flatMap((bytes) => (isIpv6(fields) && bytes.length === 4 ? [mapped, bytes] : [bytes])),
+  );
 }
 
 function bytesOf(address: string): Uint8Array {

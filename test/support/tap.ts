@@ -62,6 +62,7 @@ export interface Tapped {
 export class Tap {
   readonly #seen: Tapped[] = [];
   #sent = 0;
+  #refusal: string | null = null;
   #read = 0;
   private constructor(private readonly program: Program) {}
 
@@ -85,14 +86,18 @@ export class Tap {
       this.#take();
       return this.#sent > before ? true : null;
     });
+    const refusal = this.#refusal;
+    this.#refusal = null;
+    if (refusal !== null) throw new Error(`the kernel refuses the packet: ${refusal}`);
   }
 
   #take(): void {
     const { stdout } = this.program;
     for (; this.#read < stdout.length; this.#read++) {
-      const [word = "", header = "", hex = ""] = (stdout[this.#read] ?? "").split(" ");
-      if (word === "refused") throw new Error(`the kernel refused a packet: ${stdout[this.#read] ?? ""}`);
-      if (word === "sent") this.#sent++;
+      const line = stdout[this.#read] ?? "";
+      const [word = "", header = "", hex = ""] = line.split(" ");
+      if (word === "refused") this.#refusal = line;
+      if (word === "sent" || word === "refused") this.#sent++;
       if (word !== "in" && word !== "out") continue;
       const bytes = Buffer.from(hex, "hex");
       this.#seen.push({ direction: word, offload: readOffload(Buffer.from(header, "hex")), bytes });
