@@ -109,19 +109,18 @@ static void append(struct forward *f, const struct outgoing *o, uint16_t packets
 }
 
 /* Cuts a packet that is in two pieces (core/fragment.h). packets: 1 when it is the first of what the TUN gave us. */
-static enum drop send_fragments(struct forward *f, const struct outgoing *o, uint16_t packets,
-                                const uint8_t *headers, size_t header_len, uint8_t *payload,
-                                size_t payload_len)
+static void send_fragments(struct forward *f, const struct outgoing *o, uint16_t packets,
+                           const uint8_t *headers, size_t header_len, uint8_t *payload,
+                           size_t payload_len)
 {
     struct fragments cut;
-    if (!fragment_begin(&cut, o->mtu, headers, o->ip->upper, header_len, payload, payload_len))
-        return DROP_too_big;
+    fragment_begin(&cut, o->mtu, headers, o->ip->upper, header_len, payload, payload_len);
     size_t overhead = encapsulation_size(f);
     for (;; packets = 0) {
         uint8_t *scratch = sendq_reserve(f->queue, overhead + FRAGMENT_HEADER_MAX);
         size_t len = fragment_next(&cut, scratch + overhead, &payload, &payload_len);
         if (len == 0)
-            return DROP_NONE;
+            return;
         append(f, o, packets, scratch, len, payload, payload_len);
     }
 }
@@ -133,14 +132,15 @@ static enum drop send_single(struct forward *f, const struct outgoing *o, struct
     if (p->partial && (p->csum_start != ip->upper || p->csum_offset + 2u > ip->len - ip->upper))
         return DROP_bad_offload;
     bool fits = ip->len <= o->mtu;
-    if (!fits && !fragment_allowed(p->data, ip))
+    if (!fits && !fragment_allowed(p->data, ip, ip->upper, o->mtu))
         return DROP_too_big;
     if (p->partial)
         ip_complete_checksum(p, ip);
     ip_decrement_ttl(p->data, ip->family);
-    if (!fits)
-        return send_fragments(f, o, 1, p->data, ip->upper, p->data + ip->upper,
-                              ip->len - ip->upper);
+    if (!fits) {
+        send_fragments(f, o, 1, p->data, ip->upper, p->data + ip->upper, ip->len - ip->upper);
+        return DROP_NONE;
+    }
     size_t overhead = encapsulation_size(f);
     sendq_reserve(f->queue, 0);
     write_encapsulation(f, o->peer, ip->family, p->data - overhead);
@@ -157,7 +157,7 @@ static enum drop send_segments(struct forward *f, const struct outgoing *o, stru
     if (reason != DROP_NONE)
         return reason;
     bool fits = gso.header_len + p->mss <= o->mtu;
-    if (!fits && !fragment_allowed(p->data, ip))
+    if (!fits && !fragment_allowed(p->data, ip, gso.header_len, o->mtu))
         return DROP_too_big;
     ip_decrement_ttl(p->data, ip->family);
     size_t overhead = encapsulation_size(f);
@@ -171,9 +171,7 @@ static enum drop send_segments(struct forward *f, const struct outgoing *o, stru
         if (fits)
             append(f, o, first, scratch, gso.header_len, payload, payload_len);
         else
-            reason = send_fragments(f, o, first, uncut, gso.header_len, payload, payload_len);
-        if (reason != DROP_NONE)
-            return reason;
+            send_fragments(f, o, first, uncut, gso.header_len, payload, payload_len);
     }
 }
 
@@ -240,7 +238,7 @@ void forward_too_big(struct forward *f, uint32_t peer, const struct iovec *piece
     uint32_t mtu = mtu_to(f, &f->tables->peers[peer]);
     struct ip_info ip;
     if (ip_parse(inner, UINT16_MAX + IPV6_HEADER, &ip) != DROP_NONE || ip.len <= mtu ||
-        fragment_allowed(inner, &ip))
+        fragment_allowed(inner, &ip, ip.upper, mtu))
         return;
     if (ip.len > at_hand - overhead)
         ip.len = at_hand - overhead;

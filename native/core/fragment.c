@@ -12,19 +12,17 @@ enum {
     OPTION_COPIED = 0x80,
 };
 
-bool fragment_begin(struct fragments *f, size_t mtu, const uint8_t *headers, size_t ip_len,
+void fragment_begin(struct fragments *f, size_t mtu, const uint8_t *headers, size_t ip_len,
                     size_t header_len, uint8_t *payload, size_t payload_len)
 {
-    size_t room = mtu < ip_len ? 0 : (mtu - ip_len) & ~(size_t)7;
     *f = (struct fragments){
         .headers = headers,
         .ip_len = ip_len,
         .header_len = header_len,
         .payload = payload,
         .payload_len = payload_len,
-        .room = room,
+        .room = (mtu - ip_len) & ~(size_t)7,
     };
-    return room > 0 && room >= header_len - ip_len;
 }
 
 /* Options that stay with the first fragment become no-operations in the others, so that all headers are equally long. */

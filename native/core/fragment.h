@@ -27,14 +27,19 @@ struct fragments {
     size_t offset; /* of the next fragment's first byte behind the IPv4 header */
 };
 
-/* Whether a packet may be fragmented at all: IPv4 without DF. */
-static inline bool fragment_allowed(const uint8_t *data, const struct ip_info *ip)
+/*
+ * Whether a packet with header_len bytes of headers may be cut to fragments of at most `mtu` bytes: IPv4 without DF,
+ * and the first fragment has room for all headers.
+ */
+static inline bool fragment_allowed(const uint8_t *data, const struct ip_info *ip,
+                                    size_t header_len, size_t mtu)
 {
-    return ip->family == 4 && (data[6] & 0x40) == 0;
+    size_t upper = header_len - ip->upper, room = upper < 8 ? 8 : (upper + 7) & ~(size_t)7;
+    return ip->family == 4 && (data[6] & 0x40) == 0 && mtu >= ip->upper + room;
 }
 
-/* Prepares fragments of at most `mtu` bytes. False when that leaves no room for the headers. */
-bool fragment_begin(struct fragments *f, size_t mtu, const uint8_t *headers, size_t ip_len,
+/* Prepares fragments of at most `mtu` bytes, which fragment_allowed has allowed. */
+void fragment_begin(struct fragments *f, size_t mtu, const uint8_t *headers, size_t ip_len,
                     size_t header_len, uint8_t *payload, size_t payload_len);
 
 /*

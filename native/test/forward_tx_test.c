@@ -416,7 +416,9 @@ static void paths_too_narrow_for_headers_are_too_big(void)
     narrow_path(b, 0, 28 + 27);
     struct sample s = SAMPLE(.payload = 100), tcp = SAMPLE(.payload = 100, .proto = PROTO_TCP);
     struct packet p = plain_packet(&s);
+    const uint8_t *before = owned_copy(s.data, s.len);
     CHECK_EQ(bed_tx(b, &p), DROP_too_big);
+    CHECK_BYTES(b->f.reply + 28, before, s.len); /* quoted as it came */
     narrow_path(b, 0, 28 + 28);
     p = super_packet(&tcp, 50); /* its first fragment must hold the TCP header */
     CHECK_EQ(bed_tx(b, &p), DROP_too_big);
