@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { Agent } from "../support/agent.js";
+import { captureWire, tunnelDatagrams } from "../support/capture.js";
 import { type Etcd, startEtcd } from "../support/etcd.js";
 import { Bed, type Host } from "../support/hosts.js";
 import { type Node, ports } from "../support/overlay.js";
@@ -17,6 +18,10 @@ import { mustPing, ping } from "../support/traffic.js";
 import { mustBalance, Weftd } from "../support/weftd.js";
 
 const prefix = "/coreos.com/network";
+
+/** A DSCP and an ECN field, in the places they have in a TOS. */
+const EF = 0xb8;
+const ECT0 = 2;
 
 interface Network {
   readonly bed: Bed;
@@ -90,8 +95,29 @@ test("a node that flannel registered is a peer, and is gone when its lease is", 
   const packet = readPacket(Buffer.from((await flannel.datagram()).hex, "hex"));
   t.like(packet, { source: weft.pod.address, destination: "10.5.200.7", ttl: 62, problems: [] });
 
+  // Its proxy would not see congestion marks of the outer header; another weft node does.
+  const other = await startNode(bed.host(2));
+  await weft.weftd.peers(2);
+  const capture = await captureWire(bed, t.teardown);
+  for (const address of ["10.5.200.7", other.pod.address]) {
+    await ping(weft.pod.ns, address, { count: 1, tos: EF | ECT0 });
+  }
+  const sent = tunnelDatagrams(await capture.stop(), {
+    format: "udp",
+    port: ports.udp,
+    mtu: bed.mtu,
+    senders: ["192.0.2.1"],
+  });
+  t.deepEqual(
+    sent.map(({ outer }) => [outer.destination, outer.tos]),
+    [
+      ["192.0.2.3", EF],
+      ["192.0.2.2", EF | ECT0],
+    ],
+  );
+
   await etcd.del(`${prefix}/subnets/10.5.200.0-24`);
-  await weft.weftd.peers(0);
+  await weft.weftd.peers(1);
 });
 
 test("a daemon waits for a network config that is not there yet", async (t) => {

@@ -27,6 +27,8 @@ export interface IpPacket {
   readonly protocol: number;
   /** TTL or hop limit. */
   readonly ttl: number;
+  /** TOS or traffic class: six bits of DSCP, two of ECN. */
+  readonly tos: number;
   /** IPv4: don't fragment. IPv6 routers never do, so it is always true there. */
   readonly df: boolean;
   /** Part of a datagram: it has no checksum of its own to look at. */
@@ -65,6 +67,7 @@ export function readPacket(bytes: Uint8Array): IpPacket {
     destination: ipFromBytes(bytes.subarray(middle, to)).text,
     protocol,
     ttl: view.getUint8(version === 4 ? 8 : 7),
+    tos: version === 4 ? view.getUint8(1) : (view.getUint16(0) >> 4) & 0xff,
     df: (fragmentBits & 0x4000) !== 0,
     fragment,
     payload,

@@ -6,6 +6,8 @@ export interface PingOptions {
   /** Bytes of ICMP data; the packet is 28 (IPv4) or 48 (IPv6) bytes longer. Sent with DF when given. */
   readonly size?: number;
   readonly source?: string;
+  /** TOS or traffic class. */
+  readonly tos?: number;
 }
 
 export interface PingResult {
@@ -17,11 +19,12 @@ export interface PingResult {
 }
 
 export async function ping(ns: Namespace, address: string, options: PingOptions = {}): Promise<PingResult> {
-  const { count = 2, size, source } = options;
+  const { count = 2, size, source, tos } = options;
   // Ping waits one interval for the last answer: enough for a machine that is busy with other tests.
   const args = ["-n", "-c", `${count}`, "-i", "0.3", "-W", "2"];
   if (size !== undefined) args.push("-s", `${size}`, "-M", "do");
   if (source !== undefined) args.push("-I", source);
+  if (tos !== undefined) args.push("-Q", `${tos}`);
   const { stdout, stderr } = await ns.tryRun("ping", [...args, address]);
   const output = stdout + stderr;
   const [, sent = "0", received = "0"] = /(\d+) packets transmitted, (\d+) received/.exec(output) ?? [];
