@@ -132,7 +132,7 @@ export class Host {
   #reply(data: Bytes, { reason, packet, mtu }: Refused): Bytes | null {
     if (packet === null || this.#world === null) return null;
     const original = data.subarray(0, totalLength(packet));
-    const error = icmpError(reason, packet, original, this.#world.self, mtu);
+    const error = icmpError(reason, packet, original, this.#world, mtu);
     if (error === null) return null;
     const allowed = this.#icmp.allow(packet.source, reason === "too_big", this.nowMs);
     this.#count(allowed ? "tx icmp_errors" : "tx icmp_limited");

@@ -3,7 +3,7 @@ import { be16, be32, byte, type Bytes, isZero, join, replaced } from "./bytes.js
 import { checksum, pseudoHeader } from "./checksum.js";
 import { ICMP, ICMPV6, type IpPacket, isLaterFragment, writeIp } from "./ip.js";
 import type { Reason } from "./reasons.js";
-import type { Self } from "./world.js";
+import { isOwnBroadcast, type World } from "./world.js";
 
 /** Type and code in either family. */
 const kinds: Partial<
@@ -46,13 +46,17 @@ export function icmpError(
   reason: Reason,
   packet: IpPacket,
   original: Bytes,
-  self: Self,
+  world: World,
   mtu: number,
 ): Bytes | null {
+  const { self } = world;
   const kind = kinds[reason];
   const { version } = packet;
   const source = version === 4 ? self.address4 : self.address6;
-  if (kind === undefined || isZero(source) || isLaterFragment(packet) || isIcmpError(packet)) return null;
+  // RFC 1812 4.3.2.7: never to what is no single host. Other such sources are martians.
+  const toNobody = isOwnBroadcast(world, packet.source);
+  if (kind === undefined || isZero(source) || toNobody) return null;
+  if (isLaterFragment(packet) || isIcmpError(packet)) return null;
   const [type, code] = kind[version === 4 ? 0 : 1];
   const told = reason !== "too_big" ? 0 : version === 4 ? mtu : Math.max(mtu, 1280);
   const quote = original.slice(0, LONGEST[version] - (version === 4 ? 28 : 48));
