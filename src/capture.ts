@@ -85,7 +85,7 @@ export class CaptureStream implements ByteStream {
 
   async *#file(): AsyncGenerator<Uint8Array> {
     const { tun, underlay } = this.#context;
-    yield fileHeader(`weft ${VERSION}`, interfaces(tun, underlay), this.#request.snaplen);
+    yield fileHeader(`weft ${VERSION}`, interfaces(tun, underlay));
     while (!this.ended) {
       this.#collect();
       if (this.#full) this.end();

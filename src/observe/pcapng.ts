@@ -44,12 +44,8 @@ const STATISTIC = { received: 4, dropped: 5 } as const;
 /** Decimal digits of a second, as if_tsresol counts them. */
 const NANOSECONDS = 9;
 
-/** The section header and one description per interface. `snaplen`: bytes kept of a packet at most. */
-export function fileHeader(
-  application: string,
-  interfaces: readonly CaptureInterface[],
-  snaplen: number,
-): Uint8Array {
+/** The section header and one description per interface, without a limit to the length of packets. */
+export function fileHeader(application: string, interfaces: readonly CaptureInterface[]): Uint8Array {
   const section = block(
     BLOCK.section,
     fields([4, BYTE_ORDER_MAGIC], [2, 1], [2, 0], [8, 0xffff_ffff_ffff_ffffn]),
@@ -58,7 +54,7 @@ export function fileHeader(
   const descriptions = interfaces.map(({ name, description }) =>
     block(
       BLOCK.interface,
-      fields([2, LINKTYPE_NULL], [2, 0], [4, snaplen]),
+      fields([2, LINKTYPE_NULL], [2, 0], [4, 0]),
       option(OPTION.name, Buffer.from(name)),
       option(OPTION.description, Buffer.from(description)),
       option(OPTION.resolution, fields([1, NANOSECONDS])),

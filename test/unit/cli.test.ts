@@ -1,14 +1,18 @@
 /** The command line as a user runs it, against a real admin socket; and the admin socket itself. */
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
+import { WeftError } from "../../src/config/errors.js";
+import type { CaptureRequest, TraceRequest } from "../../src/config/requests.js";
 import { type AdminSource, startAdmin } from "../../src/observe/admin.js";
-import { COUNTERS, INSPECTOR, PEERS, ROUTES, STATUS } from "../support/status.js";
-import { temporaryDirectory, tryRun } from "../support/process.js";
+import type { TraceStatus } from "../../src/observe/status.js";
+import { COUNTERS, INSPECTOR, PEERS, ROUTES, STATUS, TRACE } from "../support/status.js";
+import { temporaryDirectory, tryRun, until } from "../support/process.js";
 
 const ENTRY = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
 const DAEMON = fileURLToPath(new URL("../../src/weftd.js", import.meta.url));
@@ -150,6 +154,88 @@ test("weft log-level changes the running daemon's level", async (t) => {
   t.deepEqual(levels, ["debug", "warn"]);
 });
 
+test("weft trace prints the way of a packet; the exit code tells its fate", async (t) => {
+  const asked: TraceRequest[] = [];
+  const trace = (answer: TraceStatus) => (request: TraceRequest) => {
+    asked.push(request);
+    return answer;
+  };
+  const dropped = await daemon(t, { inspector: { ...INSPECTOR, trace: trace(TRACE) } });
+  const { code, stdout } = await weft(["trace", "10.5.32.2", "10.5.77.1", "--run-dir", dropped]);
+  t.is(code, 1);
+  t.is(
+    stdout,
+    `dropped: a packet of 28 bytes that leaves this host
+  source   10.5.32.2: in this host's subnet 10.5.32.0/24
+  dropped  no_route – no lease covers the destination
+`,
+  );
+  const inspector = { ...INSPECTOR, trace: trace({ ...TRACE, verdict: "forwarded" }) };
+  const forwarded = await daemon(t, { inspector });
+  const words = ["trace", "10.5.32.2", "10.5.77.1", "udp", "53", "--size", "99", "--json"];
+  const json = await weft([...words, "--run-dir", forwarded]);
+  t.is(json.code, 0);
+  t.deepEqual(JSON.parse(json.stdout), { ...TRACE, verdict: "forwarded" });
+  t.like(asked, [
+    { protocol: 1, port: 0, size: null },
+    { protocol: 17, port: 53, size: 99 },
+  ]);
+  const wrong = await weft(["trace", "10.5.32.2", "there", "--run-dir", forwarded]);
+  t.deepEqual([wrong.code, wrong.stdout], [2, ""]);
+  t.is(wrong.stderr, 'weft: dst: "there" is not an IPv4 or IPv6 address\n');
+});
+
+test("weft capture saves what the daemon sends, and says how much that was", async (t) => {
+  const asked: CaptureRequest[] = [];
+  const bytes = Buffer.from("as it came");
+  let closed = 0;
+  const runDir = await daemon(t, {
+    inspector: {
+      ...INSPECTOR,
+      capture: (request) => {
+        asked.push(request);
+        return {
+          chunks: Readable.from([bytes.subarray(0, 5), bytes.subarray(5)]),
+          trailers: () => ({ "weft-captured": "1", "weft-lost": "23" }),
+          close: () => closed++,
+        };
+      },
+    },
+  });
+  const piped = await weft(["capture", "--run-dir", runDir, "--direction", "rx", "--packets=7"]);
+  t.deepEqual([piped.code, piped.stdout], [0, "as it came"]);
+  t.is(piped.stderr, "capturing; Ctrl-C ends it\n1 packet captured, 23 lost\n");
+  t.like(asked, [{ direction: "rx", packets: 7 }]);
+  const file = join(runDir, "file");
+  const { code, stdout } = await weft(["capture", "--run-dir", runDir, "--write", file]);
+  t.deepEqual([code, stdout, readFileSync(file, "utf8")], [0, "", "as it came"]);
+  await until("the second capture's end", () => (closed === 2 ? true : null));
+
+  const wrong = await weft(["capture", "--run-dir", runDir, "--reason", "no_rout"]);
+  t.is(wrong.code, 2);
+  t.is(wrong.stderr, 'weft: --reason: there is no drop reason "no_rout" — did you mean no_route?\n');
+  const nowhere = await weft(["capture", "--run-dir", runDir, "--write", join(runDir, "no", "file")]);
+  t.is(nowhere.code, 1);
+  t.regex(nowhere.stderr, /^capturing.*\nweft: cannot write the capture: ENOENT: /);
+});
+
+test("weft capture does not write to a terminal, and passes on why it may not begin", async (t) => {
+  const capture = (): never => {
+    throw new WeftError("a capture is running already");
+  };
+  const runDir = await daemon(t, { inspector: { ...INSPECTOR, capture } });
+  const refused = await weft(["capture", "--run-dir", runDir]);
+  t.deepEqual([refused.code, refused.stdout], [1, ""]);
+  t.is(refused.stderr, "weft: weftd refused: a capture is running already\n");
+  const command = `'${process.execPath}' '${ENTRY}' capture --run-dir '${runDir}'`;
+  const terminal = await tryRun("script", ["--quiet", "--return", "--command", command, "/dev/null"]);
+  t.is(terminal.code, 2);
+  t.regex(
+    terminal.stdout,
+    /^weft: a capture is no text for a terminal: name a file with --write, or pipe it/,
+  );
+});
+
 test("the admin socket is its owner's, replaces a stale file and goes with the daemon", async (t) => {
   const runDir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
   const socket = join(runDir, "weft.sock");
@@ -197,6 +283,12 @@ test("wrong use is explained with exit code 2", async (t) => {
     [["frobnicate"], /^weft: there is no verb "frobnicate"; there are status, peers, /],
     [["peers", "--jsno"], /^weft: Unknown option '--jsno' \(see weft peers --help\)\n$/],
     [["peers", "extra"], /^weft: Unexpected argument 'extra'/],
+    [
+      ["trace", "10.5.1.2"],
+      /^weft: weft trace takes <src> <dst> \[proto \[port\]\] \(see weft trace --help\)\n$/,
+    ],
+    [["trace", "1", "2", "3", "4", "5"], /^weft: weft trace takes /],
+    [["capture", "extra"], /^weft: Unexpected argument 'extra'/],
     [["up"], /^weft: weft up needs a file of peers: weft up --file peers\.yaml\n$/],
     [["up", "--file", "p.yaml", "--ofload=x"], /^weft: unknown flag --ofload — did you mean --offload\?\n$/],
     [[], /Usage: weft <verb>/],
@@ -211,7 +303,7 @@ test("wrong use is explained with exit code 2", async (t) => {
 test("help and version are printed for both programs and every verb", async (t) => {
   const overview = await weft(["--help"]);
   t.is(overview.code, 0);
-  for (const verb of ["status", "peers", "routes", "counters", "log-level", "up"]) {
+  for (const verb of ["status", "peers", "routes", "counters", "capture", "trace", "log-level", "up"]) {
     t.regex(overview.stdout, new RegExp(`^  ${verb} `, "m"));
     const { code, stdout } = await weft([verb, "--help"]);
     t.is(code, 0);
