@@ -10,8 +10,8 @@
  */
 import { closeSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
-import { type NetworkConfig, overlayAround, overlayNetworks } from "./config/network-config.js";
+import { EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
+import { type NetworkConfig, overlayNetworks } from "./config/network-config.js";
 import type { Options } from "./config/options.js";
 import { Dataplane } from "./dataplane/engine.js";
 import { logEvent } from "./dataplane/events.js";
@@ -28,15 +28,14 @@ import { readSubnetEnv, writeSubnetEnv } from "./linux/subnet-env.js";
 import { type Underlay, chooseUnderlay } from "./linux/underlay.js";
 import type { DataplaneEvent, Native, OpenOptions } from "./native/bindings.js";
 import { loadNative } from "./native/load.js";
-import { cidr } from "./net/cidr.js";
-import { type Family, ipBits } from "./net/ip.js";
-import { tunnelMtu } from "./net/mtu.js";
+import type { Family } from "./net/ip.js";
 import { startAdmin } from "./observe/admin.js";
 import { Health } from "./observe/health.js";
 import { startHealthServer } from "./observe/http.js";
 import { type Log, createLog } from "./observe/log.js";
 import { type Notifier, createNotifier } from "./observe/notify.js";
 import { type Subject, reportCounters, reportPeers, reportRoutes, reportStatus } from "./report.js";
+import { checkSeparation, flagsWithoutEffect, hostSettings, tunSettings } from "./settings.js";
 import { FileRegistry } from "./static/registry.js";
 
 /** How often what nobody tells us about is looked at: the registry's state and the host's forwarding switches. */
@@ -141,10 +140,10 @@ class Daemon implements Subject {
     this.#closers.push(() => clearInterval(audit));
 
     this.config = await this.registry.networkConfig(signal);
-    for (const warning of this.config.warnings) this.#log.warn(warning);
+    const warnings = [...this.config.warnings, ...flagsWithoutEffect(this.#options, this.config)];
+    for (const warning of warnings) this.#log.warn(warning);
     this.underlay = chooseUnderlay(this.#netlink, this.#options);
     checkSeparation(this.config, this.underlay, this.#options.peerAliases);
-    this.#warnOfIdleFlags(this.config);
     this.dataplane = this.#open(this.config, this.underlay);
     checkNetworks(this.#netlink, { ifindex: this.dataplane.ifindex, networks: overlayNetworks(this.config) });
 
@@ -160,7 +159,7 @@ class Daemon implements Subject {
       },
       signal,
     );
-    this.tun = tunSettings(this.config, this.underlay, this.dataplane, this.own);
+    this.tun = tunSettings(this.config, this.underlay, this.dataplane.ifindex, this.own);
     await this.registry.watch((snapshot) => this.#apply(snapshot), signal);
     this.dataplane.start();
     configureTun(this.#netlink, this.tun);
@@ -179,13 +178,6 @@ class Daemon implements Subject {
   async close(): Promise<void> {
     this.#notifier.stopping();
     for (const close of this.#closers.reverse()) await close();
-  }
-
-  #warnOfIdleFlags({ backend }: NetworkConfig): void {
-    const { acceptBridged, lenientVxlan } = this.#options;
-    const idle = [acceptBridged && "--accept-bridged", lenientVxlan && "--lenient-vxlan"].filter(Boolean);
-    if (backend.type === "vxlan" || idle.length === 0) return;
-    this.#log.warn(`without effect in the udp format: ${idle.join(", ")}`);
   }
 
   #lock(): void {
@@ -261,20 +253,10 @@ class Daemon implements Subject {
     const { config, underlay, dataplane, own, tun } = this;
     if (config === null || underlay === null || dataplane === null || own === null || tun === null) return;
     const tables = compileTables({
-      vni: config.backend.vni,
+      ...hostSettings(this.#options, config, underlay),
       mtu: tun.mtu,
-      port: config.backend.port,
-      admit: {
-        external: this.#options.acceptExternal,
-        bridged: this.#options.acceptBridged,
-        lenient: this.#options.lenientVxlan,
-        gbp: config.backend.gbp,
-      },
-      source4: underlay.address4,
-      source6: underlay.address6,
       own,
       peers,
-      aliases: this.#options.peerAliases,
     });
     const knownUnused = dataplane.tables?.unusedAliases.map(({ message }) => message) ?? [];
     dataplane.replaceTables(tables);
@@ -327,39 +309,4 @@ class Daemon implements Subject {
       "ready",
     );
   }
-}
-
-/** An overlay that contains the underlay's addresses would route the tunnel into itself. */
-function checkSeparation(config: NetworkConfig, underlay: Underlay, aliases: Options["peerAliases"]): void {
-  for (const { address } of aliases) {
-    const around = overlayAround(config, address);
-    if (around === null) continue;
-    throw new ConfigError(`--peer-alias: ${address.text} lies inside the overlay ${around.text}`);
-  }
-  for (const address of [underlay.address4, underlay.address6]) {
-    const around = address === null ? null : overlayAround(config, address);
-    if (address === null || around === null) continue;
-    throw new WeftError(
-      `the overlay's network ${around.text} contains the address ${address.text} of ${underlay.name}, over which ` +
-        "it would run: give the overlay a network of its own, or name another interface with --iface",
-    );
-  }
-}
-
-/** The device's settings: flannel's too, the network address of each subnet on it and one route per network. */
-function tunSettings(
-  config: NetworkConfig,
-  underlay: Underlay,
-  dataplane: Dataplane,
-  own: Lease,
-): TunSettings {
-  const { type, mtu } = config.backend;
-  const families = own.subnets.map(({ prefix }) => prefix.ip.family);
-  const outer = own.subnets.map(({ via }) => via.address.family);
-  return {
-    ifindex: dataplane.ifindex,
-    mtu: tunnelMtu(type, mtu ?? underlay.mtu, outer),
-    addresses: own.subnets.map(({ prefix: { ip } }) => cidr(ip, ipBits(ip.family))),
-    networks: overlayNetworks(config).filter(({ ip }) => families.includes(ip.family)),
-  };
 }

@@ -61,7 +61,7 @@ export const address = (expects: string, accept: (ip: Ip) => boolean): Type<Ip> 
 export const peerAliases: Type<readonly PeerAlias[]> = {
   metavar: "IP=PEER,…",
   list: true,
-  expects: "a list of <address>=<public address of the peer that sends from it>: 198.51.100.7=192.0.2.2",
+  expects: "<address>=<public address of its peer>, such as 198.51.100.7=192.0.2.2, or several with commas",
   parse: (value) => {
     const aliases = value.split(",").map((pair) => {
       const [address, publicAddress, ...more] = pair.split("=").map((text) => parseIp(text.trim()));
