@@ -173,7 +173,7 @@ test("a capture ends at its bounds, by itself", async (t) => {
   t.true(file.interfaces.every(({ linkType, ticksPerSecond }) => linkType === 0 && ticksPerSecond === 1e9));
   t.true(file.packets.every(({ on, bytes }) => bytes.length <= 64 + (on.startsWith("eth0") ? 28 : 0)));
   t.true(file.packets.some(({ bytes, length }) => bytes.length < length));
-  t.is((await run("tcpdump", ["-nn", "-r", packets.path])).trim().split("\n").length, 3);
+  t.is((await run("tcpdump", ["-nn", "-r", packets.path])).match(/^\d\d:/gm)?.length, 3);
   const seconds = await Running.start(t, a, "--seconds", "1", "--address", "10.5.77.7");
   t.is((await seconds.finished(t)).packets.length, 0);
 });
