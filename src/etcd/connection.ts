@@ -2,13 +2,10 @@
  * One gRPC connection to one etcd endpoint: opening it, a call, a stream, a login, and what its errors mean.
  * `client.ts` decides which endpoint and how often.
  */
-import { readFileSync } from "node:fs";
 import * as grpc from "@grpc/grpc-js";
-import { ConfigError } from "../config/errors.js";
-import type { EtcdOptions } from "../config/options.js";
 import { type Method, methodDefinition, type Methods } from "./messages.js";
 
-const CONNECT_MS = 2000;
+/** What etcd gets to answer a request. */
 export const CALL_MS = 5000;
 
 const CHANNEL_OPTIONS: grpc.ClientOptions = {
@@ -33,65 +30,102 @@ export class EtcdError extends Error {
   ) {
     super(`etcd at ${endpoint}: ${details}`);
   }
+
+  /** Why, as a stable word. */
+  get reason(): EtcdTrouble {
+    if (/no leader|leader changed/.test(this.details)) return "no-leader";
+    if (/certificate|altnames|SSL|TLS/.test(this.details)) return "tls";
+    if (this.code === grpc.status.UNAVAILABLE || this.code === grpc.status.DEADLINE_EXCEEDED)
+      return "unreachable";
+    if (isStaleToken(this) || /authentication failed/.test(this.details)) return "login";
+    if (this.code === grpc.status.PERMISSION_DENIED) return "permission";
+    return this.code === grpc.status.RESOURCE_EXHAUSTED ? "exhausted" : "refused";
+  }
 }
+
+/** The first three speak of the connection, the others of the request. */
+export type EtcdTrouble =
+  "unreachable" | "no-leader" | "tls" | "login" | "permission" | "exhausted" | "refused";
 
 export interface Connection {
   readonly endpoint: string;
   readonly client: grpc.Client;
-}
-
-/** Reads the TLS files; throws a ConfigError when they cannot be used. */
-export function tlsCredentials({ caFile, keyFile, certFile }: EtcdOptions): grpc.ChannelCredentials {
-  const read = (file: string | null): Buffer | null => (file === null ? null : readFileSync(file));
-  try {
-    return grpc.credentials.createSsl(read(caFile), read(keyFile), read(certFile));
-  } catch (error) {
-    throw new ConfigError(`etcd's TLS files cannot be used: ${(error as Error).message}`);
-  }
+  /** Fires when the connection is abandoned: its streams end with it. */
+  readonly abandoned: AbortController;
 }
 
 /** Opens a connection to `endpoint`, `http://host:port` or https; `settled` tells how it went. */
-export function connect(endpoint: string, tls: grpc.ChannelCredentials): Connection {
+export function connect(endpoint: string, tls: () => grpc.ChannelCredentials): Connection {
   const { hostname, port, protocol } = new URL(endpoint);
   const secure = protocol === "https:";
   // The URL leaves its scheme's default port out, gRPC would take 443 for either.
   const target = `${hostname}:${port || (secure ? 443 : 80)}`;
-  const credentials = secure ? tls : grpc.credentials.createInsecure();
-  return { endpoint, client: new grpc.Client(target, credentials, CHANNEL_OPTIONS) };
+  const credentials = secure ? tls() : grpc.credentials.createInsecure();
+  const client = new grpc.Client(target, credentials, CHANNEL_OPTIONS);
+  return { endpoint, client, abandoned: new AbortController() };
+}
+
+/** Ends a connection with everything on it. */
+export function abandon({ client, abandoned }: Connection): void {
+  abandoned.abort();
+  client.close();
+}
+
+/** An abandoned connection takes nothing more. Throws an EtcdError. */
+function mustStand({ abandoned, endpoint }: Connection): void {
+  if (!abandoned.signal.aborted) return;
+  throw new EtcdError(grpc.status.UNAVAILABLE, "the connection was abandoned", endpoint);
 }
 
 /** Waits until the connection stands or is refused (which the next call on it reports, with the cause). */
-export async function settled({ client, endpoint }: Connection): Promise<void> {
+export async function settled({ client, endpoint }: Connection, limitMs: number): Promise<void> {
   const channel = client.getChannel();
-  const deadline = Date.now() + CONNECT_MS;
+  const end = performance.now() + limitMs;
   for (;;) {
     const state = channel.getConnectivityState(true);
     if (state !== grpc.connectivityState.IDLE && state !== grpc.connectivityState.CONNECTING) return;
     await new Promise<void>((resolve, reject) => {
-      channel.watchConnectivityState(state, deadline, (error) => {
+      channel.watchConnectivityState(state, fromNow(end - performance.now()), (error) => {
         if (error === undefined) resolve();
-        else reject(new EtcdError(grpc.status.UNAVAILABLE, "no connection within 2 s", endpoint));
+        else
+          reject(
+            new EtcdError(grpc.status.UNAVAILABLE, `no connection within ${limitMs / 1000} s`, endpoint),
+          );
       });
     });
   }
 }
 
-/** One request, one response, within 5 s. */
+/** gRPC turns the deadlines that it asks for back into durations at once, so a jump of the wall clock does no harm. */
+function fromNow(milliseconds: number): number {
+  return Date.now() + milliseconds;
+}
+
+/** What goes with every request: a member without a leader then says so, instead of going silent. */
+export function requireLeader(): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  metadata.set("hasleader", "true");
+  return metadata;
+}
+
+/** One request, one response, within `limitMs`. */
 export function unary<M extends Method>(
   connection: Connection,
   method: M,
   request: Methods[M][0],
   metadata: grpc.Metadata,
+  limitMs: number,
 ): Promise<Methods[M][1]> {
   const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
   return new Promise((resolve, reject) => {
+    mustStand(connection);
     connection.client.makeUnaryRequest<Methods[M][0], Methods[M][1]>(
       path,
       requestSerialize,
       responseDeserialize,
       request,
       metadata,
-      { deadline: Date.now() + CALL_MS },
+      { deadline: fromNow(limitMs) },
       (error, response) => {
         if (error !== null) reject(asEtcdError(error, connection));
         else resolve(response as Methods[M][1]);
@@ -102,14 +136,21 @@ export function unary<M extends Method>(
 
 /** Opens a stream that nothing is sent on yet; it fails after `limitMs` if that is not null. */
 export function bidi<M extends Method>(
-  { client }: Connection,
+  connection: Connection,
   method: M,
   metadata: grpc.Metadata,
   limitMs: number | null,
 ): grpc.ClientDuplexStream<Methods[M][0], Methods[M][1]> {
+  mustStand(connection);
   const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-  const options = limitMs === null ? {} : { deadline: Date.now() + limitMs };
-  const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata, options);
+  const options = limitMs === null ? {} : { deadline: fromNow(limitMs) };
+  const stream = connection.client.makeBidiStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    metadata,
+    options,
+  );
   // Cancelling is reported as an error, possibly when nobody reads any more.
   stream.on("error", () => undefined);
   return stream;
@@ -118,7 +159,8 @@ export function bidi<M extends Method>(
 /** Logs in; null when the cluster asks for no login. */
 export async function login(connection: Connection, name: string, password: string): Promise<string | null> {
   try {
-    return (await unary(connection, "Auth.Authenticate", { name, password }, new grpc.Metadata())).token;
+    const answer = await unary(connection, "Auth.Authenticate", { name, password }, requireLeader(), CALL_MS);
+    return answer.token;
   } catch (error) {
     // A cluster without authentication needs no token; a password given for it does no harm.
     if (error instanceof EtcdError && error.details.includes("authentication is not enabled")) return null;

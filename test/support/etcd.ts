@@ -1,6 +1,6 @@
 /**
- * A real etcd process for a test: its own ports and data directory, on loopback or inside a network namespace, gone
- * with the test. It is spoken to with etcdctl, so that what weft writes is seen through other eyes.
+ * Real etcd processes for a test, one or a cluster: their own ports and data directories, on loopback or inside a
+ * network namespace, gone with the test. They are spoken to with etcdctl, so that what weft writes is seen through other eyes.
  */
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
@@ -20,6 +20,8 @@ export interface EtcdSetup {
     readonly key: string;
     readonly clientAuth: boolean;
   } | null;
+  /** More flags of etcd. */
+  readonly flags?: readonly string[];
 }
 
 export class Etcd {
@@ -80,69 +82,104 @@ export class Etcd {
   async del(key: string): Promise<void> {
     await this.ctl("del", key);
   }
-}
 
-/** Starts etcd and resolves when it serves. Another test may take a port first: then with other ports. */
-export async function startEtcd(onCleanup: OnCleanup, setup: EtcdSetup = {}): Promise<Etcd> {
-  for (let tries = 1; ; tries++) {
-    const etcd = await prepareEtcd(onCleanup, setup);
-    try {
-      await etcd.start();
-      return etcd;
-    } catch (error) {
-      if (tries === 5 || !String(error).includes("address already in use")) throw error;
-    }
+  /** How many requests and streams of each gRPC method the server has seen since its start, etcdctl's too. */
+  async requests(): Promise<ReadonlyMap<string, number>> {
+    const page = await (await fetch(`${this.endpoint}/metrics`)).text();
+    const rows = page.matchAll(/^grpc_server_started_total\{grpc_method="(\w+)",.*\} (\d+)$/gm);
+    return new Map([...rows].map(([, method = "", count]) => [method, Number(count)]));
   }
 }
 
-async function prepareEtcd(onCleanup: OnCleanup, setup: EtcdSetup): Promise<Etcd> {
-  const { netns = null, address = "127.0.0.1", tls = null } = setup;
+/** Starts etcd and resolves when it serves. */
+export async function startEtcd(onCleanup: OnCleanup, setup: EtcdSetup = {}): Promise<Etcd> {
+  const [etcd] = await startMembers(onCleanup, 1, setup);
+  return etcd;
+}
+
+/** Starts a cluster of three on loopback, quick to elect a leader, and resolves when it has one. */
+export async function startCluster(onCleanup: OnCleanup): Promise<readonly [Etcd, Etcd, Etcd]> {
+  const flags = ["--heartbeat-interval=50", "--election-timeout=500"];
+  const [first, ...others] = await startMembers(onCleanup, 3, { flags });
+  await first.ctl("get", "nothing");
+  return [first, ...others] as unknown as readonly [Etcd, Etcd, Etcd];
+}
+
+/** The member that leads; rejects when none does. */
+export async function leaderOf(members: readonly Etcd[]): Promise<Etcd> {
+  for (const member of members) {
+    const [answer] = JSON.parse(await member.ctl("endpoint", "status", "-w", "json")) as [
+      { Status: { leader: number; header: { member_id: number } } },
+    ];
+    if (answer.Status.leader === answer.Status.header.member_id) return member;
+  }
+  throw new Error("no member leads");
+}
+
+/** Another test may take a port first: then with other ports. */
+async function startMembers(
+  onCleanup: OnCleanup,
+  count: number,
+  setup: EtcdSetup,
+): Promise<[Etcd, ...Etcd[]]> {
+  for (let tries = 1; ; tries++) {
+    const members = await prepareEtcd(onCleanup, count, setup);
+    const results = await Promise.allSettled(members.map((member) => member.start()));
+    const failure = results.find((result) => result.status === "rejected");
+    if (failure === undefined) return members as [Etcd, ...Etcd[]];
+    await Promise.all(members.map((member) => member.stop()));
+    if (tries === 5 || !String(failure.reason).includes("address already in use")) throw failure.reason;
+  }
+}
+
+async function prepareEtcd(onCleanup: OnCleanup, count: number, setup: EtcdSetup): Promise<Etcd[]> {
+  const { netns = null, address = "127.0.0.1", tls = null, flags = [] } = setup;
   const directory = await temporaryDirectory(onCleanup);
-  const [clientPort, peerPort] = netns === null ? await freePorts(address) : [2379, 2380];
+  const ports = netns === null ? await freePorts(address, 2 * count) : [2379, 2380];
   const host = address.includes(":") ? `[${address}]` : address;
-  const endpoint = `${tls === null ? "http" : "https"}://${host}:${clientPort}`;
-  const peers = `http://${host}:${peerPort}`;
+  const members = Array.from({ length: count }, (_, index) => ({
+    name: `test${index}`,
+    endpoint: `${tls === null ? "http" : "https"}://${host}:${ports[2 * index]}`,
+    peers: `http://${host}:${ports[2 * index + 1]}`,
+  }));
+  const cluster = members.map(({ name, peers }) => `${name}=${peers}`).join(",");
   const within: readonly string[] = netns === null ? [] : ["ip", "netns", "exec", netns];
   const command = (...words: string[]): [string, ...string[]] =>
     [...within, ...words] as [string, ...string[]];
-  const server = command(
-    ...[
-      "etcd",
-      "--name",
-      "test",
-      "--data-dir",
-      join(directory, "data"),
-      "--logger",
-      "zap",
-      "--log-level",
-      "error",
-    ],
-    ...["--listen-client-urls", endpoint, "--advertise-client-urls", endpoint],
-    ...[
-      "--listen-peer-urls",
-      peers,
-      "--initial-advertise-peer-urls",
-      peers,
-      "--initial-cluster",
-      `test=${peers}`,
-    ],
-    ...(tls === null ? [] : ["--cert-file", tls.cert, "--key-file", tls.key]),
-    ...(tls?.clientAuth === true ? ["--client-cert-auth", "--trusted-ca-file", tls.ca] : []),
-  );
-  const ctl = command(
-    ...["etcdctl", "--endpoints", endpoint],
-    ...(tls === null ? [] : ["--cacert", tls.ca, "--cert", tls.cert, "--key", tls.key]),
-  );
-  return new Etcd(endpoint, server, ctl, onCleanup);
+  return members.map(({ name, endpoint, peers }) => {
+    const server = command(
+      ...[
+        "etcd",
+        "--name",
+        name,
+        "--data-dir",
+        join(directory, name),
+        "--logger",
+        "zap",
+        "--log-level",
+        "error",
+      ],
+      ...["--listen-client-urls", endpoint, "--advertise-client-urls", endpoint],
+      ...["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", cluster],
+      ...(tls === null ? [] : ["--cert-file", tls.cert, "--key-file", tls.key]),
+      ...(tls?.clientAuth === true ? ["--client-cert-auth", "--trusted-ca-file", tls.ca] : []),
+      ...flags,
+    );
+    const ctl = command(
+      ...["etcdctl", "--endpoints", endpoint],
+      ...(tls === null ? [] : ["--cacert", tls.ca, "--cert", tls.cert, "--key", tls.key]),
+    );
+    return new Etcd(endpoint, server, ctl, onCleanup);
+  });
 }
 
 /**
- * Two different ports that nobody listens on, from below the range (net.ipv4.ip_local_port_range) out of which the
+ * Different ports that nobody listens on, from below the range (net.ipv4.ip_local_port_range) out of which the
  * kernel gives connections theirs: one of those could take a port between this look and etcd's own.
  */
-async function freePorts(address: string): Promise<[number, number]> {
+async function freePorts(address: string, count: number): Promise<readonly number[]> {
   const taken = new Set<number>();
-  for (let tries = 0; taken.size < 2 && tries < 100; tries++) {
+  for (let tries = 0; taken.size < count && tries < 100; tries++) {
     const port = randomInt(10_000, 32_000);
     const server = createServer();
     try {
@@ -153,7 +190,6 @@ async function freePorts(address: string): Promise<[number, number]> {
       if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
     }
   }
-  const [client, peer] = taken;
-  if (client === undefined || peer === undefined) throw new Error(`no free ports on ${address}`);
-  return [client, peer];
+  if (taken.size < count) throw new Error(`no free ports on ${address}`);
+  return [...taken];
 }

@@ -1,13 +1,26 @@
-/** A TCP proxy between a client and a server under test: the wire that a test can cut, mute or plug elsewhere. */
+/**
+ * A TCP proxy in front of a server that can do what networks do: end connections, swallow everything silently in one
+ * or both directions, delay, and let through only so much. What is set applies to open and to new connections alike.
+ *
+ *     client ── up ──► proxy ──► server
+ *            ◄─ down ─       ◄──
+ */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { Transform, type TransformCallback } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import type { OnCleanup } from "./process.js";
+
+export type Direction = "up" | "down";
 
 export class TcpProxy {
   readonly #server = createServer((client) => this.#accept(client));
   readonly #sockets = new Set<Socket>();
+  readonly #lost = new Set<Direction>();
   #target: URL;
-  #state: "open" | "cut" | "mute" = "open";
+  #cut = false;
+  #delayMs = 0;
+  #bytesPerSecond = Infinity;
 
   private constructor(target: string) {
     this.#target = new URL(target);
@@ -24,39 +37,81 @@ export class TcpProxy {
     return proxy;
   }
 
+  /** With the target's scheme: TLS goes through untouched. */
   get endpoint(): string {
     const address = this.#server.address();
-    return `http://127.0.0.1:${typeof address === "object" ? (address?.port ?? 0) : 0}`;
+    return `${this.#target.protocol}//127.0.0.1:${typeof address === "object" ? (address?.port ?? 0) : 0}`;
   }
 
   /** Ends all connections and every new one. */
   cut(): void {
-    this.#state = "cut";
+    this.#cut = true;
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Keeps all connections and takes new ones, and lets nothing through any more. */
-  mute(): void {
-    this.#state = "mute";
-    for (const socket of this.#sockets) socket.unpipe().pause();
+  /** Keeps connections and takes new ones, and loses everything sent in these directions: a black hole, or half of one. */
+  mute(...directions: Direction[]): void {
+    for (const direction of directions.length === 0 ? (["up", "down"] as const) : directions) {
+      this.#lost.add(direction);
+    }
   }
 
-  /** Forwards new connections again, to another target if one is given. Muted ones are ended. */
+  /** Delivers everything this much later, in both directions. */
+  delay(milliseconds: number): void {
+    this.#delayMs = milliseconds;
+  }
+
+  /** Lets no more through, per connection and direction. */
+  throttle(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** All is well again: for new connections, to another target if one is given. The old ones are ended. */
   heal(target: string = this.#target.href): void {
     this.cut();
     this.#target = new URL(target);
-    this.#state = "open";
+    this.#cut = false;
+    this.#lost.clear();
+    this.#delayMs = 0;
+    this.#bytesPerSecond = Infinity;
   }
 
   #accept(client: Socket): void {
     this.#hold(client);
-    if (this.#state === "cut") client.destroy();
-    if (this.#state !== "open") return;
+    if (this.#cut) {
+      client.destroy();
+      return;
+    }
     const server = connect(Number(this.#target.port), this.#target.hostname);
     this.#hold(server);
-    client.pipe(server).pipe(client);
+    client.pipe(this.#wire("up")).pipe(server);
+    server.pipe(this.#wire("down")).pipe(client);
     client.on("close", () => server.destroy());
     server.on("close", () => client.destroy());
+  }
+
+  #wire(direction: Direction): Transform {
+    const lost = (): boolean => this.#lost.has(direction);
+    const spentMs = (chunk: Buffer): number => (chunk.length / this.#bytesPerSecond) * 1000;
+    const delayMs = (): number => this.#delayMs;
+    /** When the wire takes the next bytes. */
+    let free = 0;
+    let delivered = Promise.resolve();
+    return new Transform({
+      transform(chunk: Buffer, _encoding, done: TransformCallback) {
+        free = Math.max(free, performance.now()) + spentMs(chunk);
+        const arrival = free + delayMs();
+        delivered = delivered
+          .then(() => time(arrival))
+          .then(() => {
+            if (!lost()) this.push(chunk);
+          });
+        void time(free).then(() => done());
+      },
+      flush(done: TransformCallback) {
+        void delivered.then(() => done());
+      },
+    });
   }
 
   #hold(socket: Socket): void {
@@ -64,4 +119,10 @@ export class TcpProxy {
     socket.on("error", () => undefined);
     socket.on("close", () => this.#sockets.delete(socket));
   }
+}
+
+/** Resolves when `performance.now()` has come to `end`. */
+async function time(end: number): Promise<void> {
+  const milliseconds = end - performance.now();
+  if (milliseconds > 0) await delay(milliseconds, undefined, { ref: false });
 }
