@@ -11,8 +11,7 @@ table inet quiet {
 
 /** Nothing passes between the kernel's own IP and weft0 any more; taps still see and send everything. */
 export async function keepQuiet(ns: Namespace): Promise<void> {
-  // By its path: npx has a package with a program of the same name.
-  await ns.run("/usr/sbin/nft", ["-f", "-"], { input: QUIET });
+  await ns.nft(QUIET);
 }
 
 /** Lets sending to some nodes fail, each in a way of its own. */

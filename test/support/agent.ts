@@ -84,6 +84,12 @@ export class Agent {
     return answer.result;
   }
 
+  /** Sends a datagram from this agent's socket to another agent's; returns the sender's address as that one sees it. */
+  async reach(other: Agent, to: Address): Promise<string> {
+    await this.do("udp-send", { hex: "77656674", ...to });
+    return (await other.datagram()).address;
+  }
+
   /** Waits for the next datagram. */
   async datagram(timeoutMs = 5000): Promise<Datagram> {
     return until("a datagram", async () => (await this.do("udp-take", {}))[0] ?? null, timeoutMs);

@@ -20,18 +20,42 @@ export interface KernelVtep {
   readonly mtu: number;
 }
 
+export interface VtepOptions {
+  readonly vni: number;
+  readonly port: number;
+  readonly variant: Variant;
+  readonly mtu: number;
+  /** More of the kernel's options for the device, such as `gbp`. */
+  readonly extra?: string;
+}
+
 /** Makes `flannel.<vni>` on a host and routes `peers` into it; then attaches a pod. */
 export async function startKernelVtep(
   host: Host,
   own: VtepPeer,
   peers: readonly VtepPeer[],
-  options: { readonly vni: number; readonly port: number; readonly variant: Variant; readonly mtu: number },
+  options: VtepOptions,
 ): Promise<KernelVtep> {
-  const { vni, port, variant, mtu } = options;
-  const device = `flannel.${vni}`;
+  const { vni, mtu } = options;
+  await addVtep(host, `flannel.${vni}`, own, peers, options);
+  const [subnet = "", subnet6 = null] = own.subnets;
+  return {
+    pod: await host.addPod({ subnet: first(subnet), subnet6: subnet6 === null ? null : first(subnet6), mtu }),
+    mtu,
+  };
+}
+
+/** Makes one VXLAN device; a dual-stack flannel node has two, each with its MAC and its underlay address. */
+export async function addVtep(
+  host: Host,
+  device: string,
+  own: VtepPeer,
+  peers: readonly VtepPeer[],
+  { vni, port, variant, mtu, extra = "" }: VtepOptions,
+): Promise<void> {
   const learning = variant === "learning" ? "learning" : "nolearning";
   await host.ns.ip(
-    `link add ${device} address ${own.mac} type vxlan id ${vni} dev eth0 local ${own.address} dstport ${port} ${learning}`,
+    `link add ${device} address ${own.mac} type vxlan id ${vni} dev eth0 local ${own.address} dstport ${port} ${learning} ${extra}`,
     `link set ${device} mtu ${mtu} up`,
     ...own.subnets.map(
       (subnet) => `addr add ${zero(subnet)}/${bits(subnet)} dev ${device} ${v6(subnet) ? "nodad" : ""}`,
@@ -48,11 +72,6 @@ export async function startKernelVtep(
       );
     }
   }
-  const [subnet = "", subnet6 = null] = own.subnets;
-  return {
-    pod: await host.addPod({ subnet: first(subnet), subnet6: subnet6 === null ? null : first(subnet6), mtu }),
-    mtu,
-  };
 }
 
 function v6(prefix: string): boolean {

@@ -41,6 +41,11 @@ export class Namespace {
     await this.run("sysctl", ["-qw", ...Object.entries(settings).map(([key, value]) => `${key}=${value}`)]);
   }
 
+  /** Loads nftables rules. The program by its path: npx may find a package's that has the same name. */
+  async nft(rules: string): Promise<void> {
+    await this.run("/usr/sbin/nft", ["-f", "-"], { input: rules });
+  }
+
   /** The command line that runs `command` in here, for people and for programs that take one. */
   exec(command: string, args: readonly string[] = []): [string, ...string[]] {
     return ["ip", "netns", "exec", this.name, command, ...args];

@@ -34,6 +34,7 @@ interface PeersFileNode {
 export class Overlay {
   readonly peersFile: string;
   #nodes: readonly PeersFileNode[] = [];
+  #gbp = false;
 
   private constructor(
     readonly directory: string,
@@ -54,6 +55,12 @@ export class Overlay {
 
   async removeFromFile(host: Host): Promise<void> {
     await this.writeFile(this.#nodes.filter(({ name }) => name !== `host${host.index}`));
+  }
+
+  /** Says in the file whether peers use VXLAN's group policies; daemons read that when they start. */
+  async setGbp(gbp: boolean): Promise<void> {
+    this.#gbp = gbp;
+    await this.writeFile(this.#nodes);
   }
 
   /** The subnets of a host, IPv4 first. */
@@ -82,7 +89,7 @@ export class Overlay {
     const text = stringify({
       network: "10.5.0.0/16",
       ...(ipv6 ? { ipv6Network: "fd05::/48" } : {}),
-      backend: format === "udp" ? { type: format } : { type: format, vni },
+      backend: format === "udp" ? { type: format } : { type: format, vni, gbp: this.#gbp },
       nodes,
     });
     await writeFile(`${this.peersFile}.new`, text);
