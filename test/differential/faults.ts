@@ -57,6 +57,12 @@ function faults(fault: fc.Arbitrary<Fault>): fc.Arbitrary<readonly Fault[]> {
 export const txFaults = faults(faultOf(...offloadFaults));
 export const rxFaults = faults(faultOf(...tunnelFaults));
 
+/** Up to three changes to the bytes of a real packet. */
+export const mutations: fc.Arbitrary<readonly Fault[]> = fc.array(
+  fc.record({ kind: fc.constantFrom(...byteFaults), ...numbers }),
+  { maxLength: 3 },
+);
+
 /** The place that a fault puts in for an address; null when there is no such fault. */
 export function misplaced(all: readonly Fault[], end: "source" | "destination"): Place | null {
   for (const fault of all) if (fault.kind === end) return fault.place;

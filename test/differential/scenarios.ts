@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import type { Format } from "../support/model/tx.js";
 import type { World } from "../support/model/world.js";
+import { captureScenarios } from "./captures.js";
 import { neighbourPlan, neighbourSteps } from "./neighbours.js";
 import { rxPlan, rxStep } from "./rx-steps.js";
 import type { Scenario, Step } from "./steps.js";
@@ -53,8 +54,16 @@ function events(format: Format): fc.Arbitrary<Event> {
   );
 }
 
-/** Some steps before there are tables, many after, and now and then other tables. */
+/** Made up, and of real packets. */
 export function scenarios(format: Format): fc.Arbitrary<Scenario> {
+  return fc.oneof(
+    { weight: 4, arbitrary: madeUp(format) },
+    { weight: 1, arbitrary: captureScenarios(format) },
+  );
+}
+
+/** Some steps before there are tables, many after, and now and then other tables. */
+function madeUp(format: Format): fc.Arbitrary<Scenario> {
   const event = events(format);
   return fc
     .record({

@@ -68,8 +68,13 @@ export class Capture {
 
   /** Ends the capture and returns the IP packets in order, without Ethernet header and padding. */
   async stop(): Promise<Uint8Array[]> {
+    return (await this.stopWhole()).map((frame) => trimmed(frame.subarray(14)));
+  }
+
+  /** Ends the capture and returns what the device carried: frames, or from a TUN device packets. */
+  async stopWhole(): Promise<Uint8Array[]> {
     await this.tcpdump.stop("SIGINT");
-    return Array.from(frames(await readFile(this.path)), (frame) => trimmed(frame.subarray(14)));
+    return Array.from(frames(await readFile(this.path)));
   }
 }
 
