@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { be32, type Bytes, join } from "../support/model/bytes.js";
 import { type OnCleanup, run } from "../support/process.js";
 
-const native = fileURLToPath(new URL("../../../native", import.meta.url));
+/** The folder of the native code. */
+export const native = fileURLToPath(new URL("../../../native", import.meta.url));
 
 /** Builds the program and returns its path. `flock`, because test files run at once. */
 export async function buildCore(): Promise<string> {
