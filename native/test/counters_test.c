@@ -44,6 +44,18 @@ static void what_is_counted_shows_in_its_row(void)
     bed_free(b);
 }
 
+static void a_drops_name_is_that_of_its_row(void)
+{
+    size_t n;
+    const struct counter_info *table = counters_table(&n);
+    CHECK(strcmp(drop_name(DROP_NONE), "none") == 0);
+    for (size_t i = 0; i < n; i++) {
+        size_t index = (table[i].offset - offsetof(struct counters, drops)) / sizeof(uint64_t);
+        if (strcmp(table[i].kind, "drop") == 0)
+            CHECK(strcmp(drop_name((enum drop)(index % DROP_COUNT)), table[i].name) == 0);
+    }
+}
+
 /* What only io/ can find out. */
 static bool found_by_io(const char *name)
 {
@@ -71,6 +83,7 @@ static void every_drop_was_seen(void)
 const struct test counters_tests[] = {
     {"rows of the table are distinct", rows_are_distinct_and_inside},
     {"what is counted shows in its row", what_is_counted_shows_in_its_row},
+    {"a drop's name is that of its row", a_drops_name_is_that_of_its_row},
     {"every drop that core can find was seen, in every direction", every_drop_was_seen},
     {NULL, NULL},
 };

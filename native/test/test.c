@@ -1,4 +1,7 @@
-/* The harness: runs the tables of tests, prints TAP, and exits with 1 when a test failed. */
+/*
+ * The harness: runs the tables of tests, those of the modules that are named or all, prints TAP, and exits with 1 when
+ * a test failed.
+ */
 #include "test.h"
 
 #include <inttypes.h>
@@ -36,11 +39,23 @@ static unsigned run_module(const char *module, const struct test *tests, unsigne
     return failed;
 }
 
-int main(void)
+static bool chosen(const char *module, char *const *names)
+{
+    bool all = *names == NULL;
+    for (; *names != NULL; names++)
+        if (strcmp(*names, module) == 0)
+            return true;
+    return all;
+}
+
+int main(int argc, char **argv)
 {
     unsigned number = 0, failed = 0;
+    (void)argc;
     setvbuf(stdout, NULL, _IOLBF, 0);
-#define RUN(module) failed += run_module(#module, module##_tests, &number);
+#define RUN(module)                                                                                \
+    if (chosen(#module, argv + 1))                                                                 \
+        failed += run_module(#module, module##_tests, &number);
     MODULES(RUN)
     printf("1..%u\n", number);
     return failed > 0;

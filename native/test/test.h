@@ -34,6 +34,7 @@ struct test {
     M(forward_rx)                                                                                  \
     M(hostile)                                                                                     \
     M(capture)                                                                                     \
+    M(memory)                                                                                      \
     M(corpus)                                                                                      \
     M(rcu)                                                                                         \
     M(counters)
