@@ -1,6 +1,7 @@
 /*
  * Any message of a socket's error queue → underlay_read_error: the last whole error in it, by a walk that shares
- * nothing with the CMSG macros.
+ * nothing with the CMSG macros. No header is longer than what is left, even where the kernel ran out of room (put_cmsg
+ * in net/core/scm.c).
  *
  * File: address family, destination (16), length of the control data (2), control data.
  */
@@ -24,15 +25,18 @@ static struct sockaddr_in6 take_destination(struct input *in)
     return to;
 }
 
-static struct send_error model_error(const uint8_t *control, size_t len)
+/* Makes the headers such, and reads the errors. */
+static struct send_error model_error(uint8_t *control, size_t len)
 {
     struct send_error error = {0};
     for (size_t at = 0; at + sizeof(struct cmsghdr) <= len;) {
         struct cmsghdr header;
         struct sock_extended_err details;
         memcpy(&header, control + at, sizeof header);
-        /* The kernel's first header always fits what it says it filled; libc checks the others. */
-        if (header.cmsg_len < sizeof header || (at > 0 && header.cmsg_len > len - at))
+        if (header.cmsg_len > len - at)
+            header.cmsg_len = len - at;
+        memcpy(control + at, &header, sizeof header);
+        if (header.cmsg_len < sizeof header)
             break;
         bool about_send = (header.cmsg_level == IPPROTO_IP && header.cmsg_type == IP_RECVERR) ||
                           (header.cmsg_level == IPPROTO_IPV6 && header.cmsg_type == IPV6_RECVERR);
@@ -42,8 +46,6 @@ static struct send_error model_error(const uint8_t *control, size_t len)
             error.mtu = details.ee_errno == EMSGSIZE ? details.ee_info : 0;
             error.local = details.ee_origin == SO_EE_ORIGIN_LOCAL;
         }
-        if (header.cmsg_len > len - at)
-            break;
         at += (header.cmsg_len + 7) & ~(size_t)7;
     }
     return error;

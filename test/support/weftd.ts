@@ -50,7 +50,10 @@ export class Weftd {
     const own = [`--run-dir=${directory}`, `--subnet-file=${join(directory, "subnet.env")}`];
     const node = [process.execPath, ...(options.nodeArgs ?? []), weftdFile, ...own, ...options.args];
     const [command = "", ...args] = [...wrapper, ...node];
-    const program = ns.start(command, args, { ...process.env, ...options.env });
+    // A sanitizer's runtime, when the addon is built with one (scripts/sanitizers.sh): for the daemons alone.
+    const preload = process.env["WEFTD_PRELOAD"];
+    const sanitizer = preload === undefined ? {} : { LD_PRELOAD: preload };
+    const program = ns.start(command, args, { ...process.env, ...sanitizer, ...options.env });
     const weftd = new Weftd(program, directory);
     ns.onCleanup(() => (weftd.#wasReady && program.exit === null ? mustBalance(weftd) : undefined));
     return weftd;
