@@ -216,6 +216,7 @@ static void drops_are_counted_and_answered(void)
     check_drop(FORMAT_UDP, SAMPLE(.dst = "10.42.1.9"), DROP_own_subnet, 3);
     check_drop(FORMAT_VXLAN, SAMPLE(.dst = "fd00:42:1::9"), DROP_own_subnet, 1);
     check_drop(FORMAT_UDP, SAMPLE(.dst = "10.42.1.255"), DROP_bcast_mcast, 0);
+    check_drop(FORMAT_UDP, SAMPLE(.src = "10.42.1.255", .dst = "10.43.0.1"), DROP_no_route, 0);
     check_drop(FORMAT_UDP, SAMPLE(.dst = "192.0.2.2"), DROP_nested, 3);
     check_drop(FORMAT_UDP, SAMPLE(.dst = "192.0.2.1"), DROP_nested, 3);
     check_drop(FORMAT_VXLAN, SAMPLE(.dst = "2001:db8::2"), DROP_nested, 1);
