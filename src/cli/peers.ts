@@ -6,7 +6,7 @@ import { bytes, duration, table } from "./format.js";
 export const peers = question<readonly PeerStatus[]>({
   name: "peers",
   summary: "the other nodes, and the traffic with each",
-  help: "Prints one line per tunnel endpoint. HEARD is the time since its last packet; ERRORS counts\nfailed sends and ICMP errors about it, MTU is what the path to it takes where that is known to be less.",
+  help: "Prints one line per tunnel endpoint or alias. HEARD is the time since its last packet, ERRORS counts\nfailed sends and ICMP errors about it, MTU is what its path takes, outer headers included, if known.",
   print: (answer) =>
     answer.length === 0
       ? "no peers: no other node has a usable lease ('weft status' lists the unusable ones)\n"
