@@ -102,7 +102,7 @@ test("a node that flannel registered is a peer, and is gone when its lease is", 
   for (const address of ["10.5.200.7", other.pod.address]) {
     await ping(weft.pod.ns, address, { count: 1, tos: EF | ECT0 });
   }
-  const sent = tunnelDatagrams(await capture.stop(), {
+  const sent = tunnelDatagrams(await capture.stop(3), {
     format: "udp",
     port: ports.udp,
     mtu: bed.mtu,

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Bed } from "./hosts.js";
 import type { Namespace } from "./netns.js";
 import { type IpPacket, readPacket, UDP, viewOf } from "./packets.js";
-import { type OnCleanup, type Program, temporaryDirectory } from "./process.js";
+import { type OnCleanup, type Program, temporaryDirectory, until } from "./process.js";
 
 /** A tunnel datagram from the wire, taken apart. */
 export interface Encapsulated {
@@ -66,15 +66,23 @@ export class Capture {
     return new Capture(tcpdump, path);
   }
 
-  /** Ends the capture and returns the IP packets in order, without Ethernet header and padding. */
-  async stop(): Promise<Uint8Array[]> {
-    return (await this.stopWhole()).map((frame) => trimmed(frame.subarray(14)));
+  /** Ends the capture as `stopWhole` does and returns the IP packets, without Ethernet header and padding. */
+  async stop(count = 0): Promise<Uint8Array[]> {
+    return (await this.stopWhole(count)).map((frame) => trimmed(frame.subarray(14)));
   }
 
-  /** Ends the capture and returns what the device carried: frames, or from a TUN device packets. */
-  async stopWhole(): Promise<Uint8Array[]> {
+  /**
+   * Ends the capture and returns what the device carried, in order: frames, or from a TUN device packets. tcpdump may
+   * be behind the wire: who knows that `count` of them must have passed says so, and it is waited for them.
+   */
+  async stopWhole(count = 0): Promise<Uint8Array[]> {
+    const captured = async (): Promise<Uint8Array[]> => Array.from(frames(await readFile(this.path)));
+    await until(
+      `${count} packets captured`,
+      async () => count === 0 || (await captured()).length >= count || null,
+    );
     await this.tcpdump.stop("SIGINT");
-    return Array.from(frames(await readFile(this.path)));
+    return captured();
   }
 }
 
@@ -91,6 +99,7 @@ export function tunnelDatagrams(packets: readonly Uint8Array[], rules: WireRules
 /** The Ethernet frames of a capture file in tcpdump's classic format, little-endian with microseconds. */
 function* frames(file: Uint8Array): Generator<Uint8Array> {
   const view = viewOf(file);
+  if (file.length === 0) return; // nothing written yet
   if (view.getUint32(0, true) !== 0xa1b2c3d4) throw new Error("not a little-endian pcap file");
   for (let at = 24; at + 16 <= file.length;) {
     const length = view.getUint32(at + 8, true);
