@@ -19,7 +19,7 @@ import { explainOpenError } from "./dataplane/open-error.js";
 import { EtcdRegistry } from "./etcd/registry.js";
 import { compileTables } from "./fib/compile.js";
 import { Inspector } from "./inspect.js";
-import type { Lease, Rejection } from "./lease/lease.js";
+import type { Lease, Rejection, RejectionReason } from "./lease/lease.js";
 import type { Registry, Snapshot } from "./lease/registry.js";
 import { forwardingProblems } from "./linux/forwarding.js";
 import { type TunSettings, checkNetworks, configureTun } from "./linux/link.js";
@@ -40,6 +40,8 @@ import { FileRegistry } from "./static/registry.js";
 
 /** How often what nobody tells us about is looked at: the registry's state and the host's forwarding switches. */
 const AUDIT_MS = 1000;
+/** So many rejected leases of one change get a line in the log. */
+const MOST_LINES = 20;
 
 /** Runs until SIGTERM or SIGINT; resolves with the exit code. Rejects with a WeftError when it cannot start. */
 export async function runDaemon(options: Options): Promise<number> {
@@ -86,6 +88,7 @@ class Daemon implements Subject {
   own: Lease | null = null;
   tun: TunSettings | null = null;
   rejected: readonly Rejection[] = [];
+  readonly rejections = new Map<RejectionReason, number>();
   readonly registry: Registry;
   readonly #options: Options;
   readonly #log: Log;
@@ -267,15 +270,27 @@ class Daemon implements Subject {
         `peer alias not used: ${message}`,
       );
     }
-    for (const { key, reason, message } of rejected) {
-      if (this.rejected.some((known) => known.key === key && known.message === message)) continue;
-      this.#log.warn({ component: "registry", peer: key, reason }, `lease not used: ${message}`);
-    }
-    this.rejected = rejected;
+    this.#noteRejected(rejected);
     this.#log.info(
       { component: "dataplane", generation: dataplane.generation, count: tables.nodes.length },
       "peers changed",
     );
+  }
+
+  /** One line for each key that is newly not used, but not for each of thousands. */
+  #noteRejected(rejected: readonly Rejection[]): void {
+    const known = new Set(this.rejected.map(({ key, message }) => `${key} ${message}`));
+    const unknown = rejected.filter(({ key, message }) => !known.has(`${key} ${message}`));
+    for (const { key, reason, message } of unknown.slice(0, MOST_LINES)) {
+      this.#log.warn({ component: "registry", peer: key, reason }, `lease not used: ${message}`);
+    }
+    if (unknown.length > MOST_LINES) {
+      this.#log.warn({ component: "registry", count: unknown.length - MOST_LINES }, "more leases not used");
+    }
+    for (const { reason } of unknown) {
+      this.rejections.set(reason, (this.rejections.get(reason) ?? 0) + 1);
+    }
+    this.rejected = rejected;
   }
 
   #onEvents(events: readonly DataplaneEvent[]): void {

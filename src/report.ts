@@ -6,7 +6,7 @@ import { type NetworkConfig, overlayNetworks } from "./config/network-config.js"
 import { VERSION } from "./config/version.js";
 import type { Dataplane } from "./dataplane/engine.js";
 import type { PeerRow, Tables } from "./fib/compile.js";
-import type { Lease, Rejection } from "./lease/lease.js";
+import type { Lease, Rejection, RejectionReason } from "./lease/lease.js";
 import type { Registry } from "./lease/registry.js";
 import type { TunSettings } from "./linux/link.js";
 import type { Underlay } from "./linux/underlay.js";
@@ -24,6 +24,8 @@ export interface Subject {
   readonly own: Lease | null;
   readonly tun: TunSettings | null;
   readonly rejected: readonly Rejection[];
+  /** How often a key came to be rejected, by reason, since the start. */
+  readonly rejections: ReadonlyMap<RejectionReason, number>;
   /** What the kernel could not put into the TUN's queue. */
   readonly tunQueueLost: number;
 }
@@ -35,6 +37,9 @@ export const TUN_QUEUE_LOST: CounterInfo = {
   kind: "other",
   description: "packets the kernel dropped because the TUN's queue was full",
 };
+
+/** A hostile registry may have any number of unusable keys; so many are named. */
+const MOST_REJECTED = 1000;
 
 export function reportStatus(subject: Subject): Status {
   const { registry, health, config, underlay, dataplane, own, tun, rejected } = subject;
@@ -62,7 +67,9 @@ export function reportStatus(subject: Subject): Status {
     offloads: dataplane?.offloads ?? [],
     peers: dataplane?.tables?.nodes.length ?? 0,
     routes: dataplane?.tables?.routes.length ?? 0,
-    rejected,
+    rejected: rejected.slice(0, MOST_REJECTED),
+    rejectedByReason: countReasons(rejected),
+    rejections: Object.fromEntries(subject.rejections),
     traffic: { tx: traffic(counters, "tx"), rx: traffic(counters, "rx") },
   };
 }
@@ -102,6 +109,12 @@ function routeStatus({ peers, nodes }: Tables, prefix: string, index: number | n
 
 function publishedAddresses({ publicIp, publicIpv6 }: Underlay): string[] {
   return [publicIp, publicIpv6].flatMap((ip) => (ip === null ? [] : [ip.text]));
+}
+
+function countReasons(rejected: readonly Rejection[]): Status["rejectedByReason"] {
+  const counts: { [reason in RejectionReason]?: number } = {};
+  for (const { reason } of rejected) counts[reason] = (counts[reason] ?? 0) + 1;
+  return counts;
 }
 
 function traffic(counters: readonly CounterStatus[], direction: "tx" | "rx"): Status["traffic"]["tx"] {

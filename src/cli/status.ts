@@ -70,8 +70,9 @@ function registryText(registry: RegistryStatus): string {
     .join(", ");
 }
 
-function rejectedText({ rejected }: Status): string {
+function rejectedText({ rejected, rejectedByReason }: Status): string {
   if (rejected.length === 0) return "";
+  const total = Object.values(rejectedByReason).reduce((sum, count) => sum + count, 0);
   const rows = table(
     [
       { title: "KEY", text: ({ key }) => key },
@@ -80,5 +81,6 @@ function rejectedText({ rejected }: Status): string {
     ],
     rejected,
   );
-  return `\n${plural(rejected.length, "lease")} in the registry not used:\n${rows}`;
+  const more = total > rejected.length ? `and ${total - rejected.length} more\n` : "";
+  return `\n${plural(total, "lease")} in the registry not used:\n${rows}${more}`;
 }

@@ -49,6 +49,19 @@ export const integer = (metavar: string, min: number, max: number): Type<number>
   parse: (value) => (/^\d{1,9}$/.test(value) && +value >= min && +value <= max ? +value : null),
 });
 
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A time in one of Go's notations, `90s` or `5m`, as milliseconds; at most a day. */
+export const duration: Type<number> = {
+  metavar: "TIME",
+  expects: "a time of at most 24h: a whole number and a unit, as in 500ms, 90s, 5m, 1h, or 0",
+  parse: (value) => {
+    const [, count = "", unit = ""] = /^(\d{1,9})(ms|s|m|h)$/.exec(value === "0" ? "0s" : value) ?? [];
+    const milliseconds = Number(count) * (UNITS_MS[unit] ?? NaN);
+    return milliseconds <= 86_400_000 ? milliseconds : null;
+  },
+};
+
 export const address = (expects: string, accept: (ip: Ip) => boolean): Type<Ip> => ({
   metavar: "IP",
   expects,

@@ -11,6 +11,7 @@ import {
   address,
   boolean,
   deviceName,
+  duration,
   endpoints,
   integer,
   keyPrefix,
@@ -111,6 +112,12 @@ export const FLAGS = {
     type: integer("MINUTES", 1, 1439),
     default: "60",
     help: "Renew this node's lease at least this many minutes before it ends.",
+  },
+  "withdrawal-hold": {
+    group: "registry",
+    type: duration,
+    default: "5m",
+    help: "When many leases vanish from etcd at once, keep them this long, then look again; 0 = believe it at once.",
   },
   iface: {
     group: "underlay",

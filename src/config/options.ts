@@ -20,6 +20,8 @@ export interface EtcdOptions {
   readonly caFile: string | null;
   readonly username: string | null;
   readonly password: string | null;
+  /** How long many leases that vanish at once are kept; 0 = not at all. */
+  readonly withdrawalHoldMs: number;
 }
 
 export interface FileOptions {

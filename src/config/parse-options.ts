@@ -35,7 +35,7 @@ export function parseOptions(argv: readonly string[], env: NodeJS.ProcessEnv): R
   for (const { name, origin } of given.values()) {
     const flag = flagOf(name);
     if (flag.unbuilt !== undefined) warnings.push(`${origin}: ${flag.unbuilt}`);
-    if (values.registry.file !== null && name.startsWith("etcd-")) {
+    if (values.registry.file !== null && (name.startsWith("etcd-") || name === "withdrawal-hold")) {
       warnings.push(`${origin} has no effect: the registry is a file`);
     }
   }
@@ -118,6 +118,7 @@ function etcdOptions(values: Values): EtcdOptions {
     caFile: values["etcd-cafile"],
     username: values["etcd-username"],
     password: values["etcd-password"],
+    withdrawalHoldMs: values["withdrawal-hold"],
   };
   if ((options.keyFile === null) !== (options.certFile === null)) {
     throw new ConfigError("--etcd-certfile and --etcd-keyfile belong together: give both or neither");

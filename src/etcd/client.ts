@@ -227,7 +227,7 @@ export class EtcdClient {
   }
 
   #noteFailure(method: Method, error: unknown): void {
-    if (this.#closed || !(error instanceof EtcdError) || error.code === grpc.status.NOT_FOUND) return;
+    if (this.#closed || !(error instanceof EtcdError) || isAnswer(error)) return;
     const { reason } = error;
     if (isUnreachable(error) || reason === "login") {
       if (this.#answers) this.#lastContact = performance.now();
@@ -251,6 +251,11 @@ export class EtcdClient {
     this.#endpointIndex++;
     this.#misses++;
   }
+}
+
+/** True for errors that answer the question: there is no such lease; that revision is gone or yet to come. */
+function isAnswer({ code }: EtcdError): boolean {
+  return code === grpc.status.NOT_FOUND || code === grpc.status.OUT_OF_RANGE;
 }
 
 /** Repeats `task` with backoff until it does something other than fail with an EtcdError. */

@@ -26,9 +26,17 @@ export interface KeyRange {
   readonly range_end: Buffer;
 }
 
+/** A question about the past: what stood in the range at a revision. */
+export interface PastRange extends KeyRange {
+  readonly revision: string;
+  readonly count_only: boolean;
+}
+
 export interface RangeResponse {
   readonly header: ResponseHeader;
   readonly kvs: readonly KeyValue[];
+  /** How many keys stand in the range. */
+  readonly count: string;
 }
 
 export interface PutRequest {
@@ -37,7 +45,7 @@ export interface PutRequest {
   readonly lease: string;
 }
 
-type RequestOp = { readonly request_range: KeyRange } | { readonly request_put: PutRequest };
+type RequestOp = { readonly request_range: KeyRange | PastRange } | { readonly request_put: PutRequest };
 
 export type Compare =
   | (KeyRange & { readonly target: "CREATE"; readonly create_revision: string })

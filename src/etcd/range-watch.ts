@@ -3,11 +3,14 @@
  *
  * When the stream breaks it is opened again behind the last event that was delivered (not behind the header's
  * revision, which may be ahead of the events). When that is not possible, because the revisions were compacted away or
- * etcd was restored from a backup (another cluster id, a revision that went back), the range is listed anew. The copy
- * is only ever replaced by a complete one: losing etcd changes nothing.
+ * etcd was restored from a backup, the range is listed anew. A restored etcd shows itself by another cluster id, by a
+ * revision that went back, or, when it has gone on since, by other keys at the revision that this copy stands at. The
+ * copy is only ever replaced by a complete one: losing etcd changes nothing.
  */
 import { EventEmitter, once } from "node:events";
+import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { MAX_VALUE_BYTES } from "../lease/codec.js";
 import { Backoff } from "./backoff.js";
 import type { EtcdClient } from "./client.js";
 import { EtcdError } from "./connection.js";
@@ -15,6 +18,7 @@ import type { KeyRange, KeyValue, ResponseHeader, WatchResponse } from "./messag
 
 export interface Entry {
   readonly key: string;
+  /** Cut where it is too long to be read. */
   readonly value: Buffer;
   readonly createRevision: number;
   readonly modRevision: number;
@@ -23,17 +27,23 @@ export interface Entry {
 }
 
 export function toEntry(kv: KeyValue): Entry {
+  // A copy of its own: the message that it came in may be megabytes long and would be kept with it.
+  const value = Buffer.allocUnsafeSlow(Math.min(kv.value.length, MAX_VALUE_BYTES + 1));
+  kv.value.copy(value);
   return {
     key: kv.key.toString(),
-    value: kv.value,
+    value,
     createRevision: Number(kv.create_revision),
     modRevision: Number(kv.mod_revision),
     lease: kv.lease,
   };
 }
 
-/** Emits "change" when `entries` changed, after the first list too. */
-export class RangeWatch extends EventEmitter<{ change: [] }> {
+/** Why a copy cannot be brought up to date by events. */
+type Gap = "compacted" | "restored";
+
+/** Emits "change" when `entries` changed, and "list" after every list, before its "change". */
+export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
   readonly #client: EtcdClient;
   readonly #range: KeyRange;
   readonly #log: Logger;
@@ -42,6 +52,9 @@ export class RangeWatch extends EventEmitter<{ change: [] }> {
   #revision: number | null = null;
   #clusterId = "";
   #listed = false;
+  #restores = 0;
+  /** Ends what is under way so that the range is listed anew. */
+  #refresh = new AbortController();
 
   constructor(client: EtcdClient, range: KeyRange, log: Logger) {
     super();
@@ -54,24 +67,45 @@ export class RangeWatch extends EventEmitter<{ change: [] }> {
     return this.#entries;
   }
 
+  /** False before the first list: `entries` then say nothing. */
+  get listed(): boolean {
+    return this.#listed;
+  }
+
   /** 0 before the first list. */
   get revision(): number {
     return this.#revision ?? 0;
+  }
+
+  /** How often etcd was found to be restored from a backup. */
+  get restores(): number {
+    return this.#restores;
   }
 
   /** Keeps the copy until the signal fires; rejects then with its reason. */
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff();
     for (;;) {
+      this.#refresh = new AbortController();
+      const { signal: refresh } = this.#refresh;
       try {
+        const gap = this.#revision === null ? null : await this.#findGap(this.#revision);
+        if (gap !== null) this.#noteGap(gap);
         if (this.#revision === null) await this.#list();
-        await this.#follow(backoff, signal);
+        await this.#follow(backoff, AbortSignal.any([signal, refresh]));
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof EtcdError)) throw error;
+        if (!refresh.aborted && !(error instanceof EtcdError)) throw error;
       }
-      await backoff.wait(signal);
+      if (refresh.aborted) this.#revision = null;
+      else await backoff.wait(signal);
     }
+  }
+
+  /** Lists the range anew and resolves when that is done. Rejects with the signal's reason when it fires. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    this.#refresh.abort();
+    await once(this, "list", { signal }).catch(() => signal.throwIfAborted());
   }
 
   /** Resolves after the next change. Rejects with the signal's reason when it fires. */
@@ -104,32 +138,66 @@ export class RangeWatch extends EventEmitter<{ change: [] }> {
     this.#revision = Number(header.revision);
     this.#clusterId = header.cluster_id;
     this.#listed = true;
+    this.emit("list");
     this.emit("change");
+  }
+
+  /**
+   * Whether etcd's past is still the one that this copy was made from: as many keys at its revision, and the newest of
+   * them unchanged.
+   */
+  async #findGap(revision: number): Promise<Gap | null> {
+    const known = [...this.#entries.values()].filter(({ modRevision }) => modRevision <= revision);
+    const newest = known.reduce<Entry | null>(
+      (best, entry) => (best !== null && best.modRevision > entry.modRevision ? best : entry),
+      null,
+    );
+    const past = { revision: String(revision), count_only: false };
+    const newestKey = newest === null ? this.#range.key : Buffer.from(newest.key);
+    try {
+      const { header, responses } = await this.#client.call("KV.Txn", {
+        compare: [],
+        success: [
+          { request_range: { ...this.#range, ...past, count_only: true } },
+          { request_range: { key: newestKey, range_end: Buffer.alloc(0), ...past } },
+        ],
+        failure: [],
+      });
+      const [all, one] = responses.map(({ response_range }) => response_range);
+      const same =
+        Number(all?.count) === known.length &&
+        (newest === null || Number(one?.kvs[0]?.mod_revision) === newest.modRevision);
+      return same && !this.#wentBack(header) ? null : "restored";
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.code !== status.OUT_OF_RANGE) throw error;
+      return error.details.includes("compacted") ? "compacted" : "restored";
+    }
+  }
+
+  #noteGap(reason: Gap): void {
+    this.#log.warn({ revision: this.revision, reason }, "the watch cannot be resumed, listing anew");
+    if (reason === "restored") this.#restores++;
+    this.#revision = null;
   }
 
   /** Returns when a new list is needed; throws when the stream breaks. */
   async #follow(backoff: Backoff, signal: AbortSignal): Promise<void> {
     const create_request = { ...this.#range, start_revision: String(this.revision + 1), fragment: true };
-    let events: WatchResponse["events"] = [];
+    let events: WatchResponse["events"][number][] = [];
     for await (const response of this.#client.stream("Watch.Watch", { create_request }, signal, null)) {
-      const reason = this.#reasonToList(response);
-      if (reason !== null) {
-        this.#log.warn({ revision: this.revision, reason }, "the watch cannot be resumed, listing anew");
-        this.#revision = null;
+      const gap =
+        response.compact_revision !== "0" ? "compacted" : this.#wentBack(response.header) ? "restored" : null;
+      if (gap !== null) {
+        this.#noteGap(gap);
         return;
       }
       if (response.canceled) throw this.#client.refusal(`watch: ${response.cancel_reason}`);
       backoff.reset();
-      events = [...events, ...response.events];
+      for (const event of response.events) events.push(event);
       if (response.fragment || events.length === 0) continue;
       this.#apply(events);
       events = [];
     }
-  }
-
-  #reasonToList({ header, compact_revision }: WatchResponse): string | null {
-    if (compact_revision !== "0") return "compacted";
-    return this.#wentBack(header) ? "restored" : null;
   }
 
   #wentBack(header: ResponseHeader): boolean {

@@ -3,7 +3,8 @@
  *
  * Two live copies are kept: of `<prefix>/config` from `networkConfig` on, and of `<prefix>/subnets/` from `acquire`
  * on. The subnet is chosen from the second copy and claimed by a transaction; who loses sees the winner in the copy
- * and chooses again. Snapshots are made from the same copy, at most one per 50 ms.
+ * and chooses again. Snapshots are made from the same copy, at most one per 50 ms; what is not believed of it is
+ * decided in `lease/policy.ts`, and whether many leases that vanish at once are, in `lease/withdrawals.ts`.
  */
 import type { Logger } from "pino";
 import { WeftError } from "../config/errors.js";
@@ -15,10 +16,12 @@ import type { Lease } from "../lease/lease.js";
 import { isOwn, planLease } from "../lease/plan.js";
 import { makeSnapshot, readLease, type Reading } from "../lease/policy.js";
 import type { LeaseRequest, Registry, RegistryStatus, Snapshot } from "../lease/registry.js";
-import { Backoff } from "./backoff.js";
+import { Withdrawals } from "../lease/withdrawals.js";
+import { Backoff, pause } from "./backoff.js";
 import { EtcdClient, retry } from "./client.js";
 import { prefixRange, singleKey } from "./messages.js";
 import { type Claim, OwnLease } from "./own-lease.js";
+import { paced } from "./paced.js";
 import { type Entry, RangeWatch } from "./range-watch.js";
 
 const GATHER_MS = 50;
@@ -43,8 +46,14 @@ export class EtcdRegistry implements Registry {
   readonly #tasks: Promise<void>[] = [];
   /** Every entry is read once. */
   readonly #readings = new WeakMap<Entry, Reading>();
+  readonly #withdrawals: Withdrawals;
+  readonly #withdrawalHoldMs: number;
   #own: Own | null = null;
-  #problem: string | null = null;
+  /** In use, by key. */
+  #peers: ReadonlyMap<string, Lease> = new Map();
+  #releasing = false;
+  /** What etcd's content lacks, as sentences. */
+  readonly #problems = { config: null as string | null, pool: null as string | null };
 
   /**
    * @param renewMarginMinutes the own lease is renewed this long before its end at the latest
@@ -57,6 +66,8 @@ export class EtcdRegistry implements Registry {
     this.#subnetsPrefix = `${options.prefix}/subnets/`;
     this.#config = new RangeWatch(this.#client, singleKey(this.#configKey), this.#log);
     this.#subnets = new RangeWatch(this.#client, prefixRange(this.#subnetsPrefix), this.#log);
+    this.#withdrawalHoldMs = options.withdrawalHoldMs;
+    this.#withdrawals = new Withdrawals(options.withdrawalHoldMs);
     this.#ownLease = new OwnLease(this.#client, this.#subnets, renewMarginMinutes * 60_000, this.#log);
   }
 
@@ -64,7 +75,7 @@ export class EtcdRegistry implements Registry {
     this.#background(this.#config.run(this.#closing.signal));
     const entry = await this.#config.until((entries) => {
       const found = entries.get(this.#configKey) ?? null;
-      this.#report(found === null ? `there is no network config at ${this.#configKey} yet` : null);
+      this.#report("config", found === null ? `there is no network config at ${this.#configKey} yet` : null);
       return found;
     }, this.#orClosing(signal));
     const config = parseNetworkConfig(entry.value.toString());
@@ -99,14 +110,18 @@ export class EtcdRegistry implements Registry {
     if (own === null) throw new Error("watch is called after acquire");
     const stop = this.#orClosing(signal);
     await this.#subnets.until(() => true, stop);
-    onSnapshot(this.#snapshot(own));
-    let timer: NodeJS.Timeout | null = null;
-    this.#subnets.on("change", () => {
-      timer ??= setTimeout(() => {
-        timer = null;
-        if (!stop.aborted) onSnapshot(this.#snapshot(own));
-      }, GATHER_MS);
-    });
+    const deliver = (fresh: boolean): void => {
+      if (stop.aborted) return;
+      onSnapshot(this.#snapshot(own, fresh));
+      if (this.#withdrawals.dueAt === null || this.#releasing) return;
+      this.#releasing = true;
+      this.#background(this.#release(deliver));
+    };
+    deliver(false);
+    this.#subnets.on(
+      "change",
+      paced(() => deliver(false), GATHER_MS, stop),
+    );
   }
 
   status(): RegistryStatus {
@@ -116,11 +131,15 @@ export class EtcdRegistry implements Registry {
       kind: "etcd",
       source: endpoint,
       connected,
-      problem: problem ?? this.#ownLease.problem ?? this.#problem,
+      problem:
+        [problem, this.#ownLease.problem, this.#problems.config, this.#problems.pool, this.#describeHeld()]
+          .filter((each) => each !== null)
+          .join("; ") || null,
       // While a stream is open, pings vouch for etcd even when nothing changes.
       lastContactSeconds: lastContact === null ? null : silentMs / 1000,
       revision: this.#subnets.revision,
       leaseTtlSeconds: this.#own === null ? null : this.#ownLease.ttlSeconds(),
+      restores: this.#subnets.restores,
     };
   }
 
@@ -142,16 +161,26 @@ export class EtcdRegistry implements Registry {
   }
 
   /** Sets what `status` says about the registry's content; the log hears of it when it is new. */
-  #report(problem: string | null): void {
-    if (problem !== null && problem !== this.#problem) this.#log.warn(problem);
-    this.#problem = problem;
+  #report(part: "config" | "pool", problem: string | null): void {
+    if (problem !== null && problem !== this.#problems[part]) this.#log.warn(problem);
+    this.#problems[part] = problem;
+  }
+
+  #describeHeld(): string | null {
+    const count = this.#withdrawals.held.length;
+    if (count === 0) return null;
+    return (
+      `${count} leases vanished from etcd at once: their routes are kept for ${this.#withdrawalHoldMs / 1000} s, ` +
+      "then etcd is asked again"
+    );
   }
 
   /** A config that changes while the daemon runs takes effect with the next start. */
   #checkConfig(inForce: Buffer): void {
     const value = this.#config.entries.get(this.#configKey)?.value;
-    if (value === undefined) this.#report("the network config is gone from etcd; the old one stays in force");
-    else this.#report(value.equals(inForce) ? null : describeChange(value.toString()));
+    if (value === undefined)
+      this.#report("config", "the network config is gone from etcd; the old one stays in force");
+    else this.#report("config", value.equals(inForce) ? null : describeChange(value.toString()));
   }
 
   /** What to claim; null while no subnet is free. */
@@ -165,7 +194,10 @@ export class EtcdRegistry implements Registry {
       return [subnets?.subnet ?? null, subnets?.subnet6 ?? null].filter((subnet) => subnet !== null);
     });
     const plan = planLease(request, records, taken, candidates, Math.random);
-    this.#report(plan === null ? `no subnet of ${request.config.ipv4?.network.text ?? ""} is free` : null);
+    this.#report(
+      "pool",
+      plan === null ? `no subnet of ${request.config.ipv4?.network.text ?? ""} is free` : null,
+    );
     if (plan === null) return null;
     const claim: Claim = {
       key: this.#subnetsPrefix + plan.key,
@@ -180,12 +212,35 @@ export class EtcdRegistry implements Registry {
     return { claim, lease: plan.lease };
   }
 
-  #snapshot({ request, lease }: Own): Snapshot {
+  /** @param fresh the copy was just listed anew in order to learn what has become of held leases */
+  #snapshot({ request, lease }: Own, fresh: boolean): Snapshot {
     const others = this.#oldestFirst().filter((entry) => this.#lastPart(entry) !== lease.key);
-    return makeSnapshot(
-      others.map((entry) => this.#read(entry, request).result),
-      lease,
-    );
+    const results = others.map((entry) => this.#read(entry, request).result);
+    const { peers: standing, rejected } = makeSnapshot(results, lease, this.#peers);
+    const ownEntry = this.#subnets.entries.get(this.#subnetsPrefix + lease.key);
+    const heldBefore = this.#withdrawals.held.length;
+    this.#withdrawals.update(standing, ownEntry?.createRevision ?? null, performance.now(), fresh);
+    const { held } = this.#withdrawals;
+    if (held.length > heldBefore) {
+      this.#log.warn({ count: held.length }, "many leases vanished at once, their routes are kept");
+    } else if (heldBefore > 0 && held.length === 0) {
+      this.#log.info("no routes of vanished leases are kept any more");
+    }
+    const peers = [...standing, ...held];
+    this.#peers = new Map(peers.map((peer) => [peer.key, peer]));
+    return { peers, rejected, held: held.length };
+  }
+
+  /** Looks at etcd afresh when a hold ends, until none is left. Jitter keeps the nodes of a network apart. */
+  async #release(deliver: (fresh: boolean) => void): Promise<void> {
+    const { signal } = this.#closing;
+    for (let dueAt; (dueAt = this.#withdrawals.dueAt) !== null;) {
+      await pause(Math.max(0, dueAt - performance.now()) * (1 + Math.random() / 10), signal);
+      if (performance.now() < dueAt) continue;
+      await this.#subnets.refresh(signal);
+      deliver(true);
+    }
+    this.#releasing = false;
   }
 
   #oldestFirst(): Entry[] {

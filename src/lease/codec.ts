@@ -11,7 +11,7 @@ import { formatMac, parseMac } from "../net/mac.js";
 import type { Rejection } from "./lease.js";
 
 /** A value longer than this is not looked at: flannel's are below 300 bytes. */
-const MAX_VALUE_BYTES = 4096;
+export const MAX_VALUE_BYTES = 4096;
 
 /** The subnets that a key names. */
 export interface LeaseSubnets {
@@ -90,10 +90,13 @@ export function encodeValue(attributes: LeaseAttributes): string {
 /** Reads a key's last part and its value. Anything that flannel's reader or this one cannot read is a rejection. */
 export function decodeRecord(key: string, value: Uint8Array): LeaseRecord | Rejection {
   const subnets = parseKey(key);
-  if (subnets === null)
-    return { key, reason: "malformed", message: "the key is not of the form 10.5.32.0-24" };
+  if (subnets === null) {
+    // Of a key that may be megabytes long, enough to find it.
+    const start = key.slice(0, 100);
+    return { key: start, reason: "malformed", message: "the key is not of the form 10.5.32.0-24" };
+  }
   if (value.length > MAX_VALUE_BYTES) {
-    return { key, reason: "oversized", message: `the value has ${value.length} bytes` };
+    return { key, reason: "oversized", message: `the value has more than ${MAX_VALUE_BYTES} bytes` };
   }
   try {
     return { key, ...subnets, ...parseValue(Buffer.from(value).toString()) };

@@ -42,7 +42,9 @@ export type RejectionReason =
   | "length" // not the subnet length of the network config
   | "address" // a public address that no host can be reached at
   | "overlap" // an older lease has the subnet
-  | "self"; // this node's own address
+  | "duplicate" // an older lease has the public address, with another MAC
+  | "self" // this node's own address
+  | "too-many"; // more leases than any network has nodes
 
 /** A lease or key that is not used, and why; shown by `weft status`. */
 export interface Rejection {

@@ -82,42 +82,84 @@ function implausibleAddress(address: Ip, config: NetworkConfig): string | null {
 }
 
 /**
- * The picture for the daemon, from all leases but this node's own.
+ * So many leases are used at most, the oldest: flannel's own networks end below it (a /8 of /24 subnets), and with
+ * about 2 KB for each they fit into any host's memory.
+ */
+export const MAX_LEASES = 65_536;
+
+/**
+ * The picture for the daemon, from all leases but this node's own. A key that cannot be used any more stays with the
+ * lease that it stood for before, and is listed among the rejected all the same.
  *
  * @param results one per key, oldest first: of two leases for one subnet the older counts, on every node the same
  * @param own this node's lease; who claims its subnets or its address is rejected
+ * @param before the leases in use until now, by key
  */
-export function makeSnapshot(results: readonly (Lease | Rejection)[], own: Lease): Snapshot {
-  const ownAddresses = new Set(own.subnets.map(({ via }) => via.address.text));
-  // All admitted subnets of a family have one length, so they overlap only when they are the same.
-  const holders = new Map(own.subnets.map(({ prefix }) => [prefix.text, own.key]));
+export function makeSnapshot(
+  results: readonly (Lease | Rejection)[],
+  own: Lease,
+  before: ReadonlyMap<string, Lease> = new Map(),
+): Pick<Snapshot, "peers" | "rejected"> {
+  const claims = new Claims(own);
   const peers: Lease[] = [];
   const rejected: Rejection[] = [];
   for (const result of results) {
-    const checked = isRejection(result) ? result : (conflict(result, holders, ownAddresses) ?? result);
-    if (isRejection(checked)) {
-      rejected.push(checked);
-      continue;
-    }
-    for (const { prefix } of checked.subnets) holders.set(prefix.text, checked.key);
-    peers.push(checked);
+    const problem = isRejection(result) ? result : claims.take(result);
+    if (!isRejection(result) && problem === null) peers.push(result);
+    if (problem === null) continue;
+    const lastGood = before.get(result.key);
+    const kept = lastGood !== undefined && claims.take(lastGood) === null;
+    if (kept) peers.push(lastGood);
+    rejected.push(
+      kept ? { ...problem, message: `${problem.message}; what it said before stays in use` } : problem,
+    );
   }
   return { peers, rejected };
 }
 
-function conflict(
-  lease: Lease,
-  holders: ReadonlyMap<string, string>,
-  ownAddresses: ReadonlySet<string>,
-): Rejection | null {
-  for (const { prefix, via } of lease.subnets) {
-    const holder = holders.get(prefix.text);
-    if (holder !== undefined) {
-      return { key: lease.key, reason: "overlap", message: `${prefix.text} is already leased by ${holder}` };
+/** What is taken: subnets by the key that has them, public addresses with their holder's MAC. */
+class Claims {
+  /** All admitted subnets of a family have one length, so they overlap only when they are the same. */
+  readonly #holders = new Map<string, string>();
+  readonly #ends = new Map<string, { readonly key: string; readonly mac: Uint8Array | null }>();
+  readonly #ownAddresses: ReadonlySet<string>;
+  #count = 0;
+
+  constructor(own: Lease) {
+    this.#ownAddresses = new Set(own.subnets.map(({ via }) => via.address.text));
+    this.#enter(own);
+  }
+
+  /** Enters a lease unless it contradicts one that was entered before; then why. */
+  take(lease: Lease): Rejection | null {
+    const { key } = lease;
+    const reject = (reason: RejectionReason, message: string): Rejection => ({ key, reason, message });
+    for (const { prefix, via } of lease.subnets) {
+      const holder = this.#holders.get(prefix.text);
+      if (holder !== undefined) return reject("overlap", `${prefix.text} is already leased by ${holder}`);
+      if (this.#ownAddresses.has(via.address.text)) {
+        return reject("self", `${via.address.text} is this node's own address`);
+      }
+      // One host may have two leases, but not two MACs: frames for the older lease would go to the younger's.
+      const end = this.#ends.get(via.address.text);
+      if (end !== undefined && !sameMac(end.mac, via.mac)) {
+        return reject("duplicate", `${via.address.text} is the address of ${end.key}, with another MAC`);
+      }
     }
-    if (ownAddresses.has(via.address.text)) {
-      return { key: lease.key, reason: "self", message: `${via.address.text} is this node's own address` };
+    if (this.#count === MAX_LEASES) return reject("too-many", `${MAX_LEASES} older leases are in use`);
+    this.#count++;
+    this.#enter(lease);
+    return null;
+  }
+
+  #enter({ key, subnets }: Lease): void {
+    for (const { prefix, via } of subnets) {
+      this.#holders.set(prefix.text, key);
+      this.#ends.set(via.address.text, { key, mac: via.mac });
     }
   }
-  return null;
+}
+
+function sameMac(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === b || (a !== null && b !== null && Buffer.compare(a, b) === 0);
 }

@@ -26,6 +26,8 @@ export interface Snapshot {
   /** Every other node's lease; this node's own is not in it. */
   readonly peers: readonly Lease[];
   readonly rejected: readonly Rejection[];
+  /** How many of the peers are gone from the registry and kept for a while, since too many went at once. */
+  readonly held: number;
 }
 
 /** For `weft status` and metrics. */
@@ -42,6 +44,8 @@ export interface RegistryStatus {
   readonly revision: number;
   /** Seconds the own lease lives on without renewal; null when it has no end. */
   readonly leaseTtlSeconds: number | null;
+  /** How often etcd was found to be restored from a backup; 0 for a file. */
+  readonly restores: number;
 }
 
 export interface Registry {

@@ -2,7 +2,7 @@
  * The metrics page, in Prometheus' text format 0.0.4, written directly from the same objects that the admin socket
  * answers with. `tx` is from the TUN to the underlay, `rx` the reverse.
  */
-import type { CounterStatus, HealthState, PeerStatus, Status } from "./status.js";
+import type { CounterStatus, HealthState, PeerStatus, ReasonCounts, Status } from "./status.js";
 
 type Labels = Readonly<Record<string, string>>;
 /** A sample whose value is null is left out. */
@@ -40,7 +40,16 @@ export function metricsText(
     gauge("weft_workers", "Worker threads that carry packets.", [[{}, status.workers]]),
     gauge("weft_peers", "Tunnel endpoints in the table.", [[{}, status.peers]]),
     gauge("weft_routes", "Prefixes in the table.", [[{}, status.routes]]),
-    gauge("weft_rejected_leases", "Leases in the registry that are not used.", countReasons(status)),
+    gauge(
+      "weft_rejected_leases",
+      "Leases in the registry that are not used.",
+      reasons(status.rejectedByReason),
+    ),
+    counter(
+      "weft_lease_rejected_total",
+      "Times that a lease in the registry came to be unusable.",
+      reasons(status.rejections),
+    ),
 
     counter(
       "weft_packets_total",
@@ -76,6 +85,10 @@ export function metricsText(
       [{}, registry.leaseTtlSeconds],
     ]),
 
+    counter("weft_registry_restores_total", "Times that etcd was found to be restored from a backup.", [
+      [{}, registry.restores],
+    ]),
+
     counter(
       "weft_peer_packets_total",
       "Packets carried to and from a peer.",
@@ -108,10 +121,8 @@ function peerLabels(peer: PeerStatus): Labels {
   return { peer: peer.node, address: peer.address };
 }
 
-function countReasons({ rejected }: Status): Sample[] {
-  const counts = new Map<string, number>();
-  for (const { reason } of rejected) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  return [...counts].map(([reason, count]) => [{ reason }, count]);
+function reasons(counts: ReasonCounts): Sample[] {
+  return Object.entries(counts).map(([reason, count]) => [{ reason }, count]);
 }
 
 function gauge(name: string, help: string, samples: readonly Sample[]): string {

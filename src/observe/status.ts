@@ -2,7 +2,7 @@
  * The answers of the admin socket, shared by the daemon, which fills them, and the command line, which prints them.
  * `--json` prints them as they are, so the names here are a public interface.
  */
-import type { Rejection } from "../lease/lease.js";
+import type { Rejection, RejectionReason } from "../lease/lease.js";
 import type { RegistryStatus } from "../lease/registry.js";
 
 export type HealthState = "starting" | "ready" | "degraded" | "failed";
@@ -37,9 +37,15 @@ export interface Status {
   readonly offloads: readonly string[];
   readonly peers: number;
   readonly routes: number;
+  /** Leases that are not used, the first 1000, and how many there are of each reason. */
   readonly rejected: readonly Rejection[];
+  readonly rejectedByReason: ReasonCounts;
+  /** How often a lease came to be unusable since the start. */
+  readonly rejections: ReasonCounts;
   readonly traffic: { readonly tx: Traffic; readonly rx: Traffic };
 }
+
+export type ReasonCounts = { readonly [reason in RejectionReason]?: number };
 
 export interface Traffic {
   readonly packets: number;

@@ -94,6 +94,7 @@ export class FileRegistry implements Registry {
       lastContactSeconds: this.#loads === 0 ? null : (performance.now() - this.#loadedAt) / 1000,
       revision: this.#loads,
       leaseTtlSeconds: null,
+      restores: 0,
     };
   }
 
@@ -161,7 +162,7 @@ export class FileRegistry implements Registry {
         peers.push(lease);
       }
     }
-    return { peers, rejected };
+    return { peers, rejected, held: 0 };
   }
 }
 

@@ -81,7 +81,7 @@ test("events of a cut are delivered after it, each once", async (t) => {
 test("an etcd that came back from a backup is listed anew and gets this node's lease again", async (t) => {
   const [etcd, backup] = [await withConfig(t), await startEtcd(t.teardown)];
   const wire = await TcpProxy.start(t.teardown, etcd.endpoint);
-  const node = await joinNetwork(t, options(wire), "10.99.0.1");
+  const node = await joinNetwork(t, options(wire, { withdrawalHoldMs: 0 }), "10.99.0.1");
   await etcd.put(subnet("10.5.200.0-24"), lease("10.99.0.3"));
   await sees(node, "10.5.200.0-24");
   await backup.put(`${PREFIX}/config`, UDP);

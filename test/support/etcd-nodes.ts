@@ -27,6 +27,7 @@ export function options(
     caFile: null,
     username: null,
     password: null,
+    withdrawalHoldMs: 300_000,
     ...changes,
   };
 }

@@ -4,9 +4,13 @@
  */
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type OnCleanup, Program, run, temporaryDirectory, tryRun, until } from "./process.js";
+
+/** etcd's limit of operations in one transaction. */
+const TXN_OPS = 128;
 
 export interface EtcdSetup {
   /** Network namespace to run in; null = the test's own. */
@@ -50,6 +54,31 @@ export class Etcd {
   /** Ends the process; its data stays. */
   async stop(): Promise<void> {
     await this.#server?.stop("SIGKILL");
+  }
+
+  /** Replaces the data of the stopped process by that of a file that `etcdctl snapshot save` wrote. */
+  async restore(file: string): Promise<void> {
+    const [ctl, ...args] = this.ctlCommand;
+    const same = ["--name", "--data-dir", "--initial-cluster", "--initial-advertise-peer-urls"].flatMap(
+      (flag) => [flag, this.serverCommand[this.serverCommand.indexOf(flag) + 1] ?? ""],
+    );
+    await rm(same[same.indexOf("--data-dir") + 1] ?? "", { recursive: true });
+    await run(ctl, [...args, "snapshot", "restore", file, ...same]);
+  }
+
+  /** Puts any number of keys at once, many to a transaction: etcdctl would take a process for each. */
+  async putAll(entries: readonly (readonly [key: string, value: string])[]): Promise<void> {
+    const base64 = (text: string): string => Buffer.from(text).toString("base64");
+    for (let first = 0; first < entries.length; first += TXN_OPS) {
+      const success = entries
+        .slice(first, first + TXN_OPS)
+        .map(([key, value]) => ({ requestPut: { key: base64(key), value: base64(value) } }));
+      const response = await fetch(`${this.endpoint}/v3/kv/txn`, {
+        method: "POST",
+        body: JSON.stringify({ success }),
+      });
+      if (!response.ok) throw new Error(await response.text());
+    }
   }
 
   /** Freezes or thaws the process. */

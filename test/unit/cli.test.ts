@@ -93,6 +93,7 @@ test("weft status says what is wrong, and what of the registry is not used", asy
       health: { state: "degraded", reasons: ["etcd does not answer"] },
       registry: { ...STATUS.registry, connected: false, problem: "connection refused" },
       rejected: [{ key: "10.5.9.0-24", reason: "vni", message: "VNI 7\u001b[2J, not 1" }],
+      rejectedByReason: { vni: 1, backend: 2 },
     }),
   });
   const { code, stdout } = await weft(["--run-dir", runDir, "status"]);
@@ -101,7 +102,7 @@ test("weft status says what is wrong, and what of the registry is not used", asy
   t.regex(stdout, /NOT CONNECTED \(connection refused\)/);
   t.regex(
     stdout,
-    /1 lease in the registry not used:\nKEY +REASON +MESSAGE\n10\.5\.9\.0-24 +vni +VNI 7�\[2J, not 1\n$/,
+    /3 leases in the registry not used:\nKEY +REASON +MESSAGE\n10\.5\.9\.0-24 +vni +VNI 7�\[2J, not 1\nand 2 more\n$/,
   );
 });
 

@@ -54,8 +54,9 @@ test("what has no value is left out", (t) => {
   t.false(page.includes("weft_rejected_leases"));
 });
 
-test("rejected leases are counted by reason", (t) => {
-  const rejected = (["vni", "vni", "backend"] as const).map((reason) => ({ key: "k", reason, message: "m" }));
-  const text = metricsText({ ...STATUS, rejected }, [], []);
+test("C19: rejected leases are counted by reason, now and since the start", (t) => {
+  const status = { ...STATUS, rejectedByReason: { vni: 2, backend: 1 }, rejections: { vni: 7 } };
+  const text = metricsText(status, [], []);
   t.true(text.includes('weft_rejected_leases{reason="vni"} 2\nweft_rejected_leases{reason="backend"} 1\n'));
+  t.true(text.includes('weft_lease_rejected_total{reason="vni"} 7\n'));
 });

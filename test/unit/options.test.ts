@@ -33,6 +33,22 @@ function refusal(t: ExecutionContext, argv: readonly string[], env: NodeJS.Proce
   return error.message;
 }
 
+test("times are written with a unit, as in Go", (t) => {
+  for (const [text, milliseconds] of [
+    ["0", 0],
+    ["0s", 0],
+    ["500ms", 500],
+    ["90s", 90_000],
+    ["5m", 300_000],
+    ["24h", 86_400_000],
+  ] as const) {
+    t.is(etcd([`--withdrawal-hold=${text}`]).withdrawalHoldMs, milliseconds, text);
+  }
+  for (const text of ["", "5", "-5s", "1.5m", "5 m", "25h", "m", "1e3s"]) {
+    t.regex(refusal(t, [`--withdrawal-hold=${text}`]), /is not a time of at most 24h/, text);
+  }
+});
+
 test("without any setting, flannel's defaults hold", (t) => {
   const { healthzIp, ...rest } = options([]);
   t.is(healthzIp.text, "0.0.0.0");
@@ -46,6 +62,7 @@ test("without any setting, flannel's defaults hold", (t) => {
       caFile: null,
       username: null,
       password: null,
+      withdrawalHoldMs: 300_000,
     },
     iface: [],
     ifaceRegex: [],
