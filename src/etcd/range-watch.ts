@@ -53,8 +53,9 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
   #clusterId = "";
   #listed = false;
   #restores = 0;
-  /** Ends what is under way so that the range is listed anew. */
-  #refresh = new AbortController();
+  #mustList = false;
+  /** Ends the watching so that the range is listed anew. */
+  #interrupt = new AbortController();
 
   constructor(client: EtcdClient, range: KeyRange, log: Logger) {
     super();
@@ -86,25 +87,26 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
   async run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff();
     for (;;) {
-      this.#refresh = new AbortController();
-      const { signal: refresh } = this.#refresh;
+      this.#interrupt = new AbortController();
+      const { signal: interrupt } = this.#interrupt;
+      if (this.#mustList) this.#revision = null;
       try {
         const gap = this.#revision === null ? null : await this.#findGap(this.#revision);
         if (gap !== null) this.#noteGap(gap);
         if (this.#revision === null) await this.#list();
-        await this.#follow(backoff, AbortSignal.any([signal, refresh]));
+        await this.#follow(backoff, AbortSignal.any([signal, interrupt]));
       } catch (error) {
         signal.throwIfAborted();
-        if (!refresh.aborted && !(error instanceof EtcdError)) throw error;
+        if (!interrupt.aborted && !(error instanceof EtcdError)) throw error;
       }
-      if (refresh.aborted) this.#revision = null;
-      else await backoff.wait(signal);
+      if (!interrupt.aborted) await backoff.wait(signal);
     }
   }
 
   /** Lists the range anew and resolves when that is done. Rejects with the signal's reason when it fires. */
   async refresh(signal: AbortSignal): Promise<void> {
-    this.#refresh.abort();
+    this.#mustList = true;
+    this.#interrupt.abort();
     await once(this, "list", { signal }).catch(() => signal.throwIfAborted());
   }
 
@@ -138,6 +140,7 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
     this.#revision = Number(header.revision);
     this.#clusterId = header.cluster_id;
     this.#listed = true;
+    this.#mustList = false;
     this.emit("list");
     this.emit("change");
   }
