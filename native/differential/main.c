@@ -280,6 +280,26 @@ static void tx(struct cursor *c, struct text *out)
     add(out, host.forward.reply, host.forward.reply_len);
 }
 
+/*
+ * E: the underlay refuses the first datagram that waits (EMSGSIZE) and tells the MTU of the path. Answers the ICMP error
+ * about it. Nothing where so many wait that the queue may have been emptied meanwhile.
+ */
+static void refuse(struct cursor *c, struct text *out)
+{
+    struct forward *f = &host.forward;
+    uint32_t mtu = take32(c);
+    size_t waiting = host.datagram_count;
+    for (size_t i = 0; i < host.queue.run_count; i++)
+        waiting += host.queue.runs[i].datagrams;
+    if (waiting == 0 || waiting > 100)
+        return;
+    const struct run *run = &host.queue.runs[0];
+    const struct peer *peer = &f->tables->peers[run->peer];
+    path_learn(&peer->state->path, ip_is_mapped(peer->address) ? 4 : 6, mtu, true, f->now_ms);
+    forward_too_big(f, run->peer, &host.queue.pieces[run->first_piece], run->pieces);
+    add(out, f->reply, f->reply_len);
+}
+
 /* D: what the socket handed over. Answers reason and length of each datagram in it. */
 static void rx(struct cursor *c, struct text *out)
 {
@@ -361,6 +381,9 @@ static void handle(struct cursor *c, struct text *out)
         break;
     case 'X':
         tx(c, out);
+        break;
+    case 'E':
+        refuse(c, out);
         break;
     case 'D':
         rx(c, out);

@@ -43,8 +43,16 @@ function events(format: Format): fc.Arbitrary<Event> {
       const peer = peers[row];
       return peer === undefined ? [] : [{ kind: "path", peer: peer.address, ...told }];
     });
+  const refusal = fc
+    .tuple(txPlan, fc.constantFrom(0, 68, 552, 576, 1000, 1280, 1300))
+    .map(([plan, mtu]): Event => (world) => [
+      { kind: "flush" },
+      txStep(world, plan),
+      { kind: "refuse", mtu },
+    ]);
   return fc.oneof(
     { weight: 50, arbitrary: tx },
+    { weight: 2, arbitrary: refusal },
     { weight: 40, arbitrary: rx },
     { weight: 2, arbitrary: stream },
     { weight: format === "vxlan" ? 3 : 0, arbitrary: neighbour },

@@ -17,6 +17,7 @@ export type Step =
   | { readonly kind: "clock"; readonly ms: number }
   | { readonly kind: "path"; readonly peer: Bytes; readonly mtu: number; readonly local: boolean }
   | { readonly kind: "tx"; readonly data: Bytes; readonly offload: Offload }
+  | { readonly kind: "refuse"; readonly mtu: number }
   | ({ readonly kind: "rx" } & Received)
   | { readonly kind: "flush" };
 
@@ -49,6 +50,8 @@ export function stepRequest(step: Step): Bytes {
       const offsets = [be16(partial?.start ?? 0), be16(partial?.offset ?? 0)];
       return request("X", kind, be16(mss), Number(partial !== null), ...offsets, step.data);
     }
+    case "refuse":
+      return request("E", be32(step.mtu));
     case "rx":
       return request("D", mapped(step.source), be32(step.groSize), step.tos, step.data);
     case "flush":
@@ -74,6 +77,8 @@ export function modelStep(host: Host, step: Step): string[] {
       const { verdict, reply } = host.tx(step.data, step.offload);
       return verdictLines(verdict ?? "", reply ?? new Uint8Array());
     }
+    case "refuse":
+      return replyLines(host.refuse(step.mtu) ?? new Uint8Array());
     case "rx":
       return host.rx(step).map(({ verdict, length }) => `${length} bytes: ${verdict ?? ""}`);
     case "flush": {
@@ -97,6 +102,8 @@ export function coreAnswer(step: Step, response: Buffer, reasons: readonly strin
   switch (step.kind) {
     case "tx":
       return verdictLines(reasons[reader.u8()] ?? "?", reader.rest());
+    case "refuse":
+      return replyLines(reader.rest());
     case "rx": {
       const lines: string[] = [];
       while (!reader.done) {
@@ -144,7 +151,11 @@ function flushLines(reader: Reader): string[] {
 }
 
 function verdictLines(reason: string, reply: Bytes): string[] {
-  return [reason, ...(reply.length === 0 ? [] : [`reply: ${hex(reply)}`])];
+  return [reason, ...replyLines(reply)];
+}
+
+function replyLines(reply: Bytes): string[] {
+  return reply.length === 0 ? [] : [`reply: ${hex(reply)}`];
 }
 
 function datagramLine({ peer, tos, data }: Datagram): string {

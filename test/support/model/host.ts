@@ -11,7 +11,7 @@ import { Paths } from "./path.js";
 import type { Reason } from "./reasons.js";
 import { decapsulate, type Received, split } from "./rx.js";
 import type { Offload } from "./transport.js";
-import { type Datagram, encapsulate, type Format, type Refused } from "./tx.js";
+import { type Datagram, encapsulate, type Format, refused, type Refused } from "./tx.js";
 import { writeFrame } from "./vxlan.js";
 import type { World } from "./world.js";
 
@@ -83,6 +83,20 @@ export class Host {
     }
     this.#count(`tx drop ${sent.reason}`);
     return { verdict: sent.reason, reply: this.#reply(data, sent) };
+  }
+
+  /**
+   * The underlay refuses the first datagram that waits, and tells the MTU of its path: the ICMP error about it. Null also
+   * where so many wait that a worker has sent the first long since.
+   */
+  refuse(mtu: number): Bytes | null {
+    const [first] = this.#datagrams;
+    const peer = this.#world?.peers[first?.peer ?? -1];
+    if (this.#world === null || first === undefined || peer === undefined) return null;
+    if (this.#datagrams.length > 100) return null;
+    this.#paths.learn(peer.address, mtu, true, this.nowMs);
+    const told = refused(this.settings.format, this.#world, this.#paths, this.nowMs, first);
+    return told === null ? null : this.#reply(told.inner, told.refused);
   }
 
   /** What the socket handed over: a verdict for each datagram in it. */

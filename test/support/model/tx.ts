@@ -48,9 +48,7 @@ export function encapsulate(
   if (peer === undefined) throw new RangeError(`no peer ${row}`);
   if (packet.ttl <= 1) return { reason: "ttl", packet, mtu: 0 };
 
-  const known = paths.mtu(peer.address, nowMs);
-  const { mtu: largest } = world.self;
-  const mtu = known === null ? largest : Math.max(Math.min(largest, known - overhead(format, peer)), 0);
+  const mtu = mtuTo(format, world, paths, nowMs, peer);
   const pieces = offload.gso === null ? single(packet, offload, mtu) : superPacket(packet, offload, mtu);
   if (typeof pieces === "string") return { reason: pieces, packet, mtu };
   return pieces.map((piece) => ({
@@ -72,6 +70,31 @@ function findPeer(format: Format, world: World, packet: IpPacket): Reason | numb
   const route = longestMatch(world, destination);
   if (route === null) return "no_route";
   return route.to === "local" ? "own_subnet" : route.to;
+}
+
+/**
+ * What is to be told about a datagram that the underlay found too large, now that the path's MTU is known; null when
+ * the next packet like it goes through, whole or in fragments.
+ */
+export function refused(
+  format: Format,
+  world: World,
+  paths: Paths,
+  nowMs: number,
+  { peer: row, data }: Datagram,
+): { readonly inner: Bytes; readonly refused: Refused } | null {
+  const inner = format === "vxlan" ? data.slice(VXLAN_OVERHEAD) : data;
+  const [packet, peer] = [parseIp(inner), world.peers[row]];
+  if (typeof packet === "string" || peer === undefined) return null;
+  const mtu = mtuTo(format, world, paths, nowMs, peer);
+  if (totalLength(packet) <= mtu || typeof fragments([packet], mtu, 0) !== "string") return null;
+  return { inner, refused: { reason: "too_big", packet, mtu } };
+}
+
+/** The largest inner packet that reaches a peer. */
+function mtuTo(format: Format, { self }: World, paths: Paths, nowMs: number, peer: Peer): number {
+  const path = paths.mtu(peer.address, nowMs);
+  return path === null ? self.mtu : Math.max(Math.min(self.mtu, path - overhead(format, peer)), 0);
 }
 
 /** Bytes of the outer headers: IP, UDP and, for VXLAN, its own and Ethernet's. */
