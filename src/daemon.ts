@@ -10,7 +10,7 @@
  */
 import { closeSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
+import { EXIT_FAILED, EXIT_LEFT, EXIT_OK, WeftError } from "./config/errors.js";
 import { type NetworkConfig, overlayNetworks } from "./config/network-config.js";
 import type { Options } from "./config/options.js";
 import { Dataplane } from "./dataplane/engine.js";
@@ -60,6 +60,7 @@ export async function runDaemon(options: Options): Promise<number> {
     return EXIT_OK;
   } catch (error) {
     if (error === STOPPED) return EXIT_OK;
+    if (error === LEFT) return EXIT_LEFT;
     // The service manager's log should show the end as it shows everything else; who started us sees it on stderr.
     log.fatal({ err: error }, "weftd ends");
     throw error;
@@ -71,6 +72,8 @@ export async function runDaemon(options: Options): Promise<number> {
 
 /** The reason that a stop was asked for, as opposed to a failure. */
 const STOPPED = new Error("stopped");
+/** The reason that a stop for good was asked for, with `weft leave`. */
+const LEFT = new Error("left the network");
 
 /** Rejects with the signal's reason when it fires; never resolves. */
 function aborted(signal: AbortSignal): Promise<never> {
@@ -159,6 +162,7 @@ class Daemon implements Subject {
         previousSubnet: previous?.ipv4?.subnet.text ?? null,
         previousSubnet6: previous?.ipv6?.subnet.text ?? null,
         nodeId: this.#options.nodeId,
+        reclaim: this.#options.reclaim,
       },
       signal,
     );
@@ -212,6 +216,7 @@ class Daemon implements Subject {
       setLogLevel: (level: Options["logLevel"]) => {
         this.#log.level = level;
       },
+      leave: () => this.#leave(),
       inspector: this.#inspector,
     };
     const admin = await startAdmin(runDir, source);
@@ -221,9 +226,19 @@ class Daemon implements Subject {
     this.#closers.push(() => server.close());
   }
 
+  /** Gives the lease back and ends the daemon; it goes on when that fails. Resolves with a sentence. */
+  async #leave(): Promise<string> {
+    const message = await this.registry.leave();
+    this.#log.info({ reason: "leave" }, "stopping");
+    // Once the answer is on its way.
+    setImmediate(() => this.#stop.abort(LEFT));
+    return message;
+  }
+
   #audit(): void {
-    const { connected, problem, source } = this.registry.status();
-    if (problem !== null) this.#health.degraded("registry", problem);
+    const { connected, problem, failed, source } = this.registry.status();
+    if (failed && problem !== null) this.#health.failed("registry", problem);
+    else if (problem !== null) this.#health.degraded("registry", problem);
     else if (connected) this.#health.ok("registry");
     else this.#health.degraded("registry", `no contact with the registry ${source}`);
     const problems = forwardingProblems(this.own?.subnets.map(({ prefix }) => prefix.ip.family) ?? []);

@@ -13,9 +13,10 @@ export async function ask(
   method: "GET" | "PUT" | "DELETE",
   path: string,
   body: object | null = null,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<unknown> {
   const payload = body === null ? "" : JSON.stringify(body);
-  const response = await open(runDir, method, path, payload);
+  const response = await open(runDir, method, path, payload, timeoutMs);
   return JSON.parse(await text(response)) as unknown;
 }
 
@@ -25,6 +26,7 @@ export async function open(
   method: string,
   path: string,
   payload = "",
+  timeoutMs = TIMEOUT_MS,
 ): Promise<IncomingMessage> {
   const socketPath = adminSocket(runDir);
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -41,7 +43,7 @@ export async function open(
       resolve(response);
     });
     sent.on("error", reject);
-    sent.setTimeout(TIMEOUT_MS, () =>
+    sent.setTimeout(timeoutMs, () =>
       sent.destroy(Object.assign(new Error("timeout"), { code: "ETIMEDOUT" })),
     );
     sent.end(payload);
@@ -71,7 +73,7 @@ function explain(error: NodeJS.ErrnoException, socketPath: string): WeftError {
         cause,
       );
     case "ETIMEDOUT":
-      return new WeftError(`weftd has not answered on ${socketPath} for 5 s: see its log`, undefined, cause);
+      return new WeftError(`weftd does not answer on ${socketPath}: see its log`, undefined, cause);
     default:
       return new WeftError(`cannot talk to weftd on ${socketPath}: ${error.message}`, undefined, cause);
   }

@@ -5,6 +5,7 @@ import { VERSION } from "../config/version.js";
 import { capture } from "./capture.js";
 import { type Command, JSON_HELP, RUN_DIR_HELP } from "./command.js";
 import { counters } from "./counters.js";
+import { leave } from "./leave.js";
 import { logLevel } from "./log-level.js";
 import { peers } from "./peers.js";
 import { routes } from "./routes.js";
@@ -12,7 +13,7 @@ import { status } from "./status.js";
 import { trace } from "./trace.js";
 import { up } from "./up.js";
 
-const COMMANDS: readonly Command[] = [status, peers, routes, counters, capture, trace, logLevel, up];
+const COMMANDS: readonly Command[] = [status, peers, routes, counters, capture, trace, logLevel, leave, up];
 
 /**
  * Runs the verb that `argv` names; resolves with the exit code. Options that stand before the verb are treated as

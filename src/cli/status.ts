@@ -51,10 +51,13 @@ function backendText({ type, port, vni }: NonNullable<Status["backend"]>): strin
   return `${type}, ${vni === null ? "" : `VNI ${vni}, `}port ${port}`;
 }
 
+/** A certificate that lasts longer than 30 days is no news. */
+const CERTIFICATE_NEWS_S = 30 * 86_400;
 const TROUBLE = { etcd: "NOT CONNECTED", file: "NOT READABLE" } as const;
 
 function registryText(registry: RegistryStatus): string {
-  const { kind, source, connected, problem, lastContactSeconds, revision, leaseTtlSeconds } = registry;
+  const { kind, source, connected, problem, lastContactSeconds, revision } = registry;
+  const { leaseTtlSeconds, certificateSeconds } = registry;
   return [
     `${kind} ${source}`,
     connected
@@ -65,6 +68,11 @@ function registryText(registry: RegistryStatus): string {
     `${kind === "etcd" ? "revision" : "load"} ${revision}`,
     lastContactSeconds === null ? "" : `last heard ${duration(lastContactSeconds)} ago`,
     leaseTtlSeconds === null ? "" : `lease ends in ${duration(leaseTtlSeconds)} unless renewed`,
+    certificateSeconds === null || certificateSeconds > CERTIFICATE_NEWS_S
+      ? ""
+      : certificateSeconds > 0
+        ? `certificate ends in ${duration(certificateSeconds)}`
+        : "certificate has expired",
   ]
     .filter((part) => part !== "")
     .join(", ");

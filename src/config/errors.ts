@@ -4,6 +4,8 @@ export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 export const EXIT_NOT_RUNNING = 3;
+/** The daemon ended because it was told to leave the network: systemd is not to start it again. */
+export const EXIT_LEFT = 4;
 
 /** An expected failure: printed as one line without a stack, then the process ends with `exitCode`. */
 export class WeftError extends Error {

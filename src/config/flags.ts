@@ -207,6 +207,12 @@ export const FLAGS = {
     default: null,
     help: "Confirms that a lease found in etcd is this node's. Default: the content of /etc/machine-id.",
   },
+  reclaim: {
+    group: "host",
+    type: boolean,
+    default: "false",
+    help: "Take over the lease of this host's address although it carries another node's id: for the first start of a host that was set up anew.",
+  },
   "healthz-ip": {
     group: "observe",
     type: address("an IP address", () => true),

@@ -59,6 +59,8 @@ export interface Options {
   readonly stateDir: string;
   readonly tun: string;
   readonly nodeId: string | null;
+  /** Take over the lease of this host's address from another node id. */
+  readonly reclaim: boolean;
   readonly offloads: readonly Offload[];
   readonly logLevel: LogLevel;
   /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */

@@ -85,6 +85,7 @@ function toOptions(
     stateDir: given.has("run-dir") && !given.has("state-dir") ? values["run-dir"] : values["state-dir"],
     tun: values.tun,
     nodeId: values["node-id"],
+    reclaim: values.reclaim,
     offloads: values.offload,
     logLevel: values["log-level"] ?? (values.v > 0 ? "debug" : "info"),
     warnings,

@@ -253,9 +253,10 @@ export class EtcdClient {
   }
 }
 
-/** True for errors that answer the question: there is no such lease; that revision is gone or yet to come. */
-function isAnswer({ code }: EtcdError): boolean {
-  return code === grpc.status.NOT_FOUND || code === grpc.status.OUT_OF_RANGE;
+/** True for errors that answer the question: no such lease, or granted by a try before; a revision gone or yet to come. */
+export function isAnswer({ code, details }: EtcdError): boolean {
+  const { NOT_FOUND, OUT_OF_RANGE } = grpc.status;
+  return code === NOT_FOUND || code === OUT_OF_RANGE || details.includes("lease already exists");
 }
 
 /** Repeats `task` with backoff until it does something other than fail with an EtcdError. */

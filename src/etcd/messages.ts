@@ -95,7 +95,7 @@ export interface Methods {
   "KV.Range": [KeyRange, RangeResponse];
   "KV.Txn": [TxnRequest, TxnResponse];
   "Watch.Watch": [WatchRequest, WatchResponse];
-  "Lease.LeaseGrant": [{ readonly TTL: string }, LeaseResponse];
+  "Lease.LeaseGrant": [LeaseRequest & { readonly TTL: string }, LeaseResponse];
   "Lease.LeaseRevoke": [LeaseRequest, { readonly header: ResponseHeader }];
   "Lease.LeaseKeepAlive": [LeaseRequest, LeaseResponse];
   "Auth.Authenticate": [

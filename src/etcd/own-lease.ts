@@ -5,17 +5,24 @@
  * when the key is deleted or overwritten: what is still this node's is put back, for the same subnet and never over
  * another's; what another node holds is left alone and reported. A key without an etcd lease is an operator's
  * reservation and stays one.
+ *
+ * Leases end by the time that passes, also while this host is suspended: their clock is CLOCK_BOOTTIME, looked at every
+ * second.
  */
+import { randomBytes } from "node:crypto";
+import { uptime } from "node:os";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { Backoff, pause } from "./backoff.js";
-import { type EtcdClient, retry } from "./client.js";
+import { type EtcdClient, isAnswer, retry } from "./client.js";
 import { CALL_MS, EtcdError } from "./connection.js";
 import { type Compare, type KeyRange, singleKey } from "./messages.js";
 import { type Entry, type RangeWatch, toEntry } from "./range-watch.js";
 
 const TTL_SECONDS = 86_400;
-const LONGEST_PAUSE_MS = 8 * 3_600_000;
+const TICK_MS = 1000;
+/** When a tick takes this long, in seconds, the process or the host was asleep. */
+const SLEPT_SECONDS = 10;
 const NO_LEASE = "0";
 
 /** What this node wants to stand in etcd. */
@@ -31,30 +38,56 @@ export interface Claim {
 export class OwnLease {
   readonly #client: EtcdClient;
   readonly #watch: RangeWatch;
-  readonly #renewMarginMs: number;
+  readonly #renewMarginSeconds: number;
   readonly #log: Logger;
+  readonly #clock: () => number;
   /** The etcd lease; null when there is none yet or it is lost. */
   #leaseId: string | null = null;
+  /** The id that the next etcd lease is asked for under: a request that is sent twice grants one lease. */
+  #nextId = newLeaseId();
   #ttlSeconds = TTL_SECONDS;
-  #renewedAt = performance.now();
-  #problem: string | null = null;
+  #renewedAt: number;
+  /** When the next renewal is due. */
+  #dueAt: number;
+  #conflict: string | null = null;
+  #overdue = false;
 
-  constructor(client: EtcdClient, watch: RangeWatch, renewMarginMs: number, log: Logger) {
+  /**
+   * @param renewMarginSeconds the lease is renewed this long before its end at the latest
+   * @param clock seconds that pass while the host is suspended, too
+   */
+  constructor(
+    client: EtcdClient,
+    watch: RangeWatch,
+    renewMarginSeconds: number,
+    log: Logger,
+    clock: () => number = uptime,
+  ) {
     this.#client = client;
     this.#watch = watch;
-    this.#renewMarginMs = renewMarginMs;
+    this.#renewMarginSeconds = renewMarginSeconds;
     this.#log = log;
+    this.#clock = clock;
+    this.#renewedAt = clock();
+    this.#dueAt = clock();
   }
 
-  /** Why the subnet is not this node's any more; null while it is. */
+  /** True when another node holds the subnet. */
+  get lost(): boolean {
+    return this.#conflict !== null;
+  }
+
+  /** What is wrong with the lease, a sentence; null when nothing is. */
   get problem(): string | null {
-    return this.#problem;
+    return (
+      this.#conflict ?? (this.#overdue ? "half of this node's lease has passed without a renewal" : null)
+    );
   }
 
   /** Seconds until the lease ends without renewal; null when it has no end. */
   ttlSeconds(): number | null {
     if (this.#leaseId === NO_LEASE) return null;
-    return Math.max(0, this.#ttlSeconds - (performance.now() - this.#renewedAt) / 1000);
+    return Math.max(0, this.#ttlSeconds - (this.#clock() - this.#renewedAt));
   }
 
   /**
@@ -101,38 +134,62 @@ export class OwnLease {
     await Promise.all([this.#renew(signal), this.#guard(claim, signal)]);
   }
 
-  /** Returns the etcd lease of a claim that came to nothing; without success it ends by itself. */
-  async giveUp(): Promise<void> {
-    if (this.#leaseId === null || this.#leaseId === NO_LEASE) return;
-    await this.#client.call("Lease.LeaseRevoke", { ID: this.#leaseId }).catch(() => undefined);
+  /**
+   * Gives the etcd lease back, and with it the key; not to be called while `keep` runs. Resolves with what there was to
+   * give back: a reservation stays. Rejects with an EtcdError; the lease then ends by itself.
+   */
+  async giveUp(): Promise<"lease" | "reservation" | "nothing"> {
+    const ID = this.#leaseId;
+    if (ID === NO_LEASE) return "reservation";
+    if (ID === null) return "nothing";
+    await this.#client.call("Lease.LeaseRevoke", { ID }).catch((error: unknown) => {
+      if (!(error instanceof EtcdError && isAnswer(error))) throw error;
+    });
+    this.#leaseId = null;
+    return "lease";
   }
 
   /** The lease at hand, else a new one: what weft creates always has an end. */
   async #leaseForNewKey(): Promise<string> {
     if (this.#leaseId !== null && this.#leaseId !== NO_LEASE) return this.#leaseId;
-    const { ID, TTL } = await this.#client.call("Lease.LeaseGrant", { TTL: String(TTL_SECONDS) });
-    this.#noteRenewal(Number(TTL));
+    const ID = this.#nextId;
+    await this.#client.call("Lease.LeaseGrant", { ID, TTL: String(TTL_SECONDS) }).catch((error: unknown) => {
+      if (!(error instanceof EtcdError && isAnswer(error))) throw error;
+    });
+    this.#nextId = newLeaseId();
+    this.#noteRenewal(TTL_SECONDS);
     this.#leaseId = ID;
     return ID;
   }
 
   #noteRenewal(ttlSeconds: number): void {
     this.#ttlSeconds = ttlSeconds;
-    this.#renewedAt = performance.now();
+    this.#renewedAt = this.#clock();
+    const latest = Math.min(ttlSeconds / 3, ttlSeconds - this.#renewMarginSeconds);
+    this.#dueAt = this.#renewedAt + Math.max(latest, 1) * (0.9 + Math.random() / 10);
+    if (this.#overdue) this.#log.info("own lease is renewed again");
+    this.#overdue = false;
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
     for (;;) {
-      await retry(() => this.#renewOnce(signal), signal);
-      const ttlMs = this.#ttlSeconds * 1000;
-      const latestMs = Math.min(ttlMs / 3, ttlMs - this.#renewMarginMs, LONGEST_PAUSE_MS);
-      await pause(Math.max(latestMs, 1000) * (0.9 + Math.random() / 10), signal);
+      const before = this.#clock();
+      await pause(TICK_MS, signal);
+      const slept = this.#clock() - before;
+      if (slept > SLEPT_SECONDS) {
+        // The other end, or what lies between, may have forgotten the connection; the lease may be over.
+        this.#log.info("connecting to etcd anew after a sleep");
+        this.#client.reconnect();
+        this.#dueAt = before;
+      }
+      if (this.#clock() >= this.#dueAt) await retry(() => this.#renewOnce(signal), signal);
     }
   }
 
   async #renewOnce(signal: AbortSignal): Promise<void> {
     const ID = this.#leaseId;
     if (ID === null || ID === NO_LEASE) return;
+    this.#judgeTerm();
     for await (const { TTL } of this.#client.stream("Lease.LeaseKeepAlive", { ID }, signal, CALL_MS)) {
       if (Number(TTL) > 0) this.#noteRenewal(Number(TTL));
       // The key went with the lease, which the watch tells: the guard puts it back on a new one.
@@ -160,9 +217,21 @@ export class OwnLease {
   }
 
   #judge({ key }: Claim, ours: boolean): void {
-    if (ours === (this.#problem === null)) return;
-    this.#problem = ours ? null : `another node holds this node's subnet: ${key}`;
+    if (ours === (this.#conflict === null)) return;
+    this.#conflict = ours ? null : `another node holds this node's subnet: ${key}`;
     if (ours) this.#log.info({ key }, "own lease is this node's again");
     else this.#log.error({ key }, "another node took this node's subnet");
   }
+
+  /** Renewals that fail for so long are worth an alarm. */
+  #judgeTerm(): void {
+    if (this.#overdue || this.#clock() - this.#renewedAt < this.#ttlSeconds / 2) return;
+    this.#overdue = true;
+    this.#log.error({ reason: "overdue" }, "half of the own lease has passed without a renewal");
+  }
+}
+
+/** A random positive 64-bit integer, as a decimal string. */
+function newLeaseId(): string {
+  return String((randomBytes(8).readBigUInt64BE() >> 1n) | 1n);
 }

@@ -18,6 +18,7 @@ import { makeSnapshot, readLease, type Reading } from "../lease/policy.js";
 import type { LeaseRequest, Registry, RegistryStatus, Snapshot } from "../lease/registry.js";
 import { Withdrawals } from "../lease/withdrawals.js";
 import { Backoff, pause } from "./backoff.js";
+import type { EtcdError } from "./connection.js";
 import { EtcdClient, retry } from "./client.js";
 import { prefixRange, singleKey } from "./messages.js";
 import { type Claim, OwnLease } from "./own-lease.js";
@@ -25,12 +26,13 @@ import { paced } from "./paced.js";
 import { type Entry, RangeWatch } from "./range-watch.js";
 
 const GATHER_MS = 50;
-/** After a lost race the choice is among so many: nodes that start together then rarely meet again. */
-const MORE_CANDIDATES = 65_536;
+/** After a lost race the choice is among all: nodes that start together then rarely meet again. */
+const ALL_CANDIDATES = Number.MAX_SAFE_INTEGER;
 
 /** What this node holds: the request it was made for, and the lease. */
 interface Own {
   readonly request: LeaseRequest;
+  readonly claim: Claim;
   readonly lease: Lease;
 }
 
@@ -49,6 +51,7 @@ export class EtcdRegistry implements Registry {
   readonly #withdrawals: Withdrawals;
   readonly #withdrawalHoldMs: number;
   #own: Own | null = null;
+  #keeping = { stop: new AbortController(), ended: Promise.resolve() };
   /** In use, by key. */
   #peers: ReadonlyMap<string, Lease> = new Map();
   #releasing = false;
@@ -68,7 +71,7 @@ export class EtcdRegistry implements Registry {
     this.#subnets = new RangeWatch(this.#client, prefixRange(this.#subnetsPrefix), this.#log);
     this.#withdrawalHoldMs = options.withdrawalHoldMs;
     this.#withdrawals = new Withdrawals(options.withdrawalHoldMs);
-    this.#ownLease = new OwnLease(this.#client, this.#subnets, renewMarginMinutes * 60_000, this.#log);
+    this.#ownLease = new OwnLease(this.#client, this.#subnets, renewMarginMinutes * 60, this.#log);
   }
 
   async networkConfig(signal: AbortSignal): Promise<NetworkConfig> {
@@ -92,15 +95,15 @@ export class EtcdRegistry implements Registry {
       for (;;) {
         const { claim, lease } = await this.#subnets.until(() => this.#choose(request, candidates), stop);
         if (await retry(() => this.#ownLease.claim(claim), stop)) {
-          this.#own = { request, lease };
-          this.#background(this.#ownLease.keep(claim, this.#closing.signal));
+          this.#own = { request, claim, lease };
+          this.#keep(claim);
           return lease;
         }
-        candidates = MORE_CANDIDATES;
+        candidates = ALL_CANDIDATES;
         await backoff.wait(stop);
       }
     } catch (error) {
-      await this.#ownLease.giveUp();
+      await this.#ownLease.giveUp().catch(() => undefined);
       throw error;
     }
   }
@@ -135,12 +138,33 @@ export class EtcdRegistry implements Registry {
         [problem, this.#ownLease.problem, this.#problems.config, this.#problems.pool, this.#describeHeld()]
           .filter((each) => each !== null)
           .join("; ") || null,
+      failed: this.#problems.pool !== null || this.#ownLease.lost,
       // While a stream is open, pings vouch for etcd even when nothing changes.
       lastContactSeconds: lastContact === null ? null : silentMs / 1000,
       revision: this.#subnets.revision,
       leaseTtlSeconds: this.#own === null ? null : this.#ownLease.ttlSeconds(),
       restores: this.#subnets.restores,
+      certificateSeconds: this.#client.certificateSeconds,
     };
+  }
+
+  async leave(): Promise<string> {
+    const own = this.#own;
+    if (own === null) throw new WeftError("this node has no subnet yet: there is nothing to give back");
+    this.#keeping.stop.abort();
+    await this.#keeping.ended;
+    try {
+      const what = await this.#ownLease.giveUp();
+      if (what === "lease") return `the lease ${own.lease.key} is given back`;
+      if (what === "nothing") return `the lease ${own.lease.key} was not this node's any more`;
+      return `${own.lease.key} is a reservation, a key without an etcd lease: it stays; remove it with etcdctl`;
+    } catch (error) {
+      this.#keep(own.claim);
+      const { message } = error as EtcdError;
+      throw new WeftError(`the lease cannot be given back, weftd goes on: ${message}`, undefined, {
+        cause: error,
+      });
+    }
   }
 
   async close(): Promise<void> {
@@ -151,6 +175,16 @@ export class EtcdRegistry implements Registry {
 
   #orClosing(signal: AbortSignal): AbortSignal {
     return AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  #keep(claim: Claim): void {
+    const stop = new AbortController();
+    const signal = this.#orClosing(stop.signal);
+    const ended = this.#ownLease.keep(claim, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    this.#keeping = { stop, ended };
+    this.#background(ended);
   }
 
   #background(task: Promise<void>): void {

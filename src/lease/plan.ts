@@ -86,11 +86,12 @@ function findOwn(request: LeaseRequest, records: readonly LeaseRecord[], publicI
         request.nodeId !== null && record.nodeId === request.nodeId && record.subnet.text === previous?.text,
     );
   if (found === undefined) return null;
-  if (isForeign(found, request)) {
+  if (isForeign(found, request) && !request.reclaim) {
     throw new WeftError(
       `the lease ${found.key} carries this host's address ${publicIp.text} and belongs to node ` +
-        `"${found.nodeId ?? ""}", while this is node "${request.nodeId ?? ""}". If that node is gone, remove the lease's ` +
-        `key with etcdctl; if it is this host under a new id, start with --node-id=${found.nodeId ?? ""}`,
+        `"${found.nodeId ?? ""}", while this is node "${request.nodeId ?? ""}". If this host was set up anew or replaces ` +
+        `that node, start it once with --reclaim, or always with --node-id=${found.nodeId ?? ""}; if that node runs, ` +
+        "the two need different addresses: see --public-ip and --iface",
     );
   }
   return found;

@@ -19,6 +19,8 @@ export interface LeaseRequest {
   readonly previousSubnet6: string | null;
   /** Confirms that a lease found by address or subnet is this node's; null when unknown. */
   readonly nodeId: string | null;
+  /** A lease with this host's address is taken over even if its id is another node's. */
+  readonly reclaim: boolean;
 }
 
 /** A consistent picture of the registry: everything that is in it, not a change. */
@@ -38,6 +40,8 @@ export interface RegistryStatus {
   readonly connected: boolean;
   /** What is wrong with the registry or with what it says about this node, a sentence; null when nothing is. */
   readonly problem: string | null;
+  /** True when the problem leaves this node without a subnet: none is free, or another node holds its own. */
+  readonly failed: boolean;
   /** Seconds since the registry last answered; null before the first answer. */
   readonly lastContactSeconds: number | null;
   /** etcd: the revision up to which changes were delivered. File: the number of loads. */
@@ -46,6 +50,8 @@ export interface RegistryStatus {
   readonly leaseTtlSeconds: number | null;
   /** How often etcd was found to be restored from a backup; 0 for a file. */
   readonly restores: number;
+  /** Seconds until the first of the TLS files' certificates ends, negative afterwards; null without any. */
+  readonly certificateSeconds: number | null;
 }
 
 export interface Registry {
@@ -60,6 +66,11 @@ export interface Registry {
    */
   watch(onSnapshot: (snapshot: Snapshot) => void, signal: AbortSignal): Promise<void>;
   status(): RegistryStatus;
+  /**
+   * Gives this node's subnet back for good; resolves with a sentence that says what became of it. The daemon is to end
+   * then. Rejects with a WeftError when that cannot be done; everything then goes on as before.
+   */
+  leave(): Promise<string>;
   /** Ends connections and timers. The lease is kept. Idempotent. */
   close(): Promise<void>;
 }

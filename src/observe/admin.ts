@@ -6,7 +6,7 @@ import { rmSync } from "node:fs";
 import { EXIT_USAGE, WeftError } from "../config/errors.js";
 import { adminSocket, LOG_LEVELS, type LogLevel } from "../config/options.js";
 import { closer, type HealthSource, healthRoutes, httpServer, listen, plain } from "./http.js";
-import type { ByteStream, Reply, Routes, RunningServer, StreamReply } from "./http.js";
+import type { Answer, ByteStream, Reply, Routes, RunningServer } from "./http.js";
 import { captureRequest, type CaptureRequest, traceRequest, type TraceRequest } from "../config/requests.js";
 import type { RouteStatus, TraceStatus } from "./status.js";
 
@@ -14,6 +14,8 @@ import type { RouteStatus, TraceStatus } from "./status.js";
 export interface AdminSource extends HealthSource {
   routes(): readonly RouteStatus[];
   setLogLevel(level: LogLevel): void;
+  /** Gives this node's subnet back and ends the daemon. Resolves with a sentence, rejects with a WeftError. */
+  leave(): Promise<string>;
   readonly inspector: InspectorSource;
 }
 
@@ -52,6 +54,7 @@ function adminRoutes(source: AdminSource): Routes {
       source.setLogLevel(level);
       return json({ level });
     },
+    "PUT /leave": () => refusing(async () => json({ message: await source.leave() })),
     "GET /capture": (_body, query) =>
       refusing(() => {
         const reasons = source.counters().filter(({ kind }) => kind === "drop");
@@ -67,9 +70,9 @@ function adminRoutes(source: AdminSource): Routes {
 }
 
 /** What cannot be done becomes an answer that says why. */
-function refusing(act: () => Reply | StreamReply): Reply | StreamReply {
+async function refusing(act: () => Answer | Promise<Answer>): Promise<Answer> {
   try {
-    return act();
+    return await act();
   } catch (error) {
     if (!(error instanceof WeftError)) throw error;
     return plain(error.exitCode === EXIT_USAGE ? 400 : 409, error.message);

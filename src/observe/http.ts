@@ -34,7 +34,10 @@ export interface ByteStream {
 }
 
 /** Keys are `<method> <path>`. */
-export type Routes = Readonly<Record<string, (body: string, query: URLSearchParams) => Reply | StreamReply>>;
+export type Routes = Readonly<
+  Record<string, (body: string, query: URLSearchParams) => Answer | Promise<Answer>>
+>;
+export type Answer = Reply | StreamReply;
 
 /** What the public routes are answered from. */
 export interface HealthSource {
@@ -123,7 +126,7 @@ export function closer(server: Server): RunningServer {
   };
 }
 
-async function answer(routes: Routes, request: IncomingMessage): Promise<Reply | StreamReply> {
+async function answer(routes: Routes, request: IncomingMessage): Promise<Answer> {
   const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
   const [path = "", query] = (request.url ?? "").split(/\?(.*)/s);
   const route = Object.hasOwn(routes, `${method} ${path}`) ? routes[`${method} ${path}`] : undefined;

@@ -81,6 +81,11 @@ export function metricsText(
     gauge("weft_registry_revision", "Revision (etcd) or load (file) up to which changes are known.", [
       [{}, registry.revision],
     ]),
+    gauge(
+      "weft_registry_certificate_seconds",
+      "Seconds until the first certificate for the registry ends, negative afterwards.",
+      [[{}, registry.certificateSeconds]],
+    ),
     gauge("weft_registry_lease_ttl_seconds", "Seconds that this node's lease lives on without renewal.", [
       [{}, registry.leaseTtlSeconds],
     ]),

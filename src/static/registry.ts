@@ -9,7 +9,7 @@ import { type FSWatcher, readFileSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
-import { ConfigError } from "../config/errors.js";
+import { ConfigError, WeftError } from "../config/errors.js";
 import type { NetworkConfig } from "../config/network-config.js";
 import type { FileOptions } from "../config/options.js";
 import type { Lease, Rejection } from "../lease/lease.js";
@@ -91,11 +91,19 @@ export class FileRegistry implements Registry {
       source: this.#path,
       connected: this.#valid,
       problem: this.#problem,
+      failed: false,
       lastContactSeconds: this.#loads === 0 ? null : (performance.now() - this.#loadedAt) / 1000,
       revision: this.#loads,
       leaseTtlSeconds: null,
       restores: 0,
+      certificateSeconds: null,
     };
+  }
+
+  leave(): Promise<string> {
+    return Promise.reject(
+      new WeftError(`a peers file gives no leases: take this node out of ${this.#path} on every host`),
+    );
   }
 
   async close(): Promise<void> {

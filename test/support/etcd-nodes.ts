@@ -51,6 +51,7 @@ export async function request(
     previousSubnet: null,
     previousSubnet6: null,
     nodeId: null,
+    reclaim: false,
     ...changes,
   };
 }

@@ -115,7 +115,9 @@ export class Etcd {
   /** How many requests and streams of each gRPC method the server has seen since its start, etcdctl's too. */
   async requests(): Promise<ReadonlyMap<string, number>> {
     const page = await (await fetch(`${this.endpoint}/metrics`)).text();
-    const rows = page.matchAll(/^grpc_server_started_total\{grpc_method="(\w+)",.*\} (\d+)$/gm);
+    const rows = page.matchAll(
+      /^grpc_server_started_total\{grpc_method="(\w+)",grpc_service="etcdserverpb.+\} (\d+)$/gm,
+    );
     return new Map([...rows].map(([, method = "", count]) => [method, Number(count)]));
   }
 }

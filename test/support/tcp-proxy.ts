@@ -56,6 +56,11 @@ export class TcpProxy {
     }
   }
 
+  /** Loses everything on the connections that are open now, as a firewall that forgot them does. New ones work. */
+  forget(): void {
+    for (const socket of this.#sockets) socket.unpipe();
+  }
+
   /** Delivers everything this much later, in both directions. */
   delay(milliseconds: number): void {
     this.#delayMs = milliseconds;

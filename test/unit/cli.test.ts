@@ -31,6 +31,7 @@ async function daemon(t: ExecutionContext, changes: Partial<AdminSource> = {}): 
     routes: () => ROUTES,
     counters: () => COUNTERS,
     setLogLevel: () => undefined,
+    leave: () => Promise.resolve("the lease 10.5.32.0-24 is given back"),
     inspector: INSPECTOR,
     ...changes,
   };
@@ -155,6 +156,18 @@ test("weft log-level changes the running daemon's level", async (t) => {
   t.deepEqual(levels, ["debug", "warn"]);
 });
 
+test("weft leave says what became of the lease, or why nothing did", async (t) => {
+  const { code, stdout } = await weft(["leave", "--run-dir", await daemon(t)]);
+  t.is(code, 0);
+  t.is(stdout, "the lease 10.5.32.0-24 is given back; weftd stops\n");
+  const unable = await daemon(t, {
+    leave: () => Promise.reject(new WeftError("the lease cannot be given back, weftd goes on: etcd is gone")),
+  });
+  const refused = await weft(["leave", "--run-dir", unable]);
+  t.is(refused.code, 1);
+  t.is(refused.stderr, "weft: weftd refused: the lease cannot be given back, weftd goes on: etcd is gone\n");
+});
+
 test("weft trace prints the way of a packet; the exit code tells its fate", async (t) => {
   const asked: TraceRequest[] = [];
   const trace = (answer: TraceStatus) => (request: TraceRequest) => {
@@ -247,14 +260,16 @@ test("the admin socket is its owner's, replaces a stale file and goes with the d
     peers: () => [],
     routes: () => [],
     counters: () => [],
+    setLogLevel: () => undefined,
+    leave: () => Promise.resolve(""),
     inspector: INSPECTOR,
   };
-  const server = await startAdmin(runDir, { ...source, setLogLevel: () => undefined });
+  const server = await startAdmin(runDir, source);
   t.is(statSync(socket).mode & 0o777, 0o600);
   t.is(process.umask(umask), 0o022, "the process's own mask is as before");
   await server.close();
   t.false(existsSync(socket));
-  await t.throwsAsync(startAdmin(join(runDir, "missing"), { ...source, setLogLevel: () => undefined }), {
+  await t.throwsAsync(startAdmin(join(runDir, "missing"), source), {
     message: /^cannot create the admin socket .*missing\/weft\.sock/,
   });
 });

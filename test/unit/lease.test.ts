@@ -243,6 +243,7 @@ function request(changes: Partial<LeaseRequest> = {}): LeaseRequest {
     previousSubnet: null,
     previousSubnet6: null,
     nodeId: null,
+    reclaim: false,
     ...changes,
   };
 }
@@ -268,8 +269,9 @@ test("a node id confirms a lease or refuses it, and never finds one", (t) => {
   t.is(plan(request(), [mine])?.key, "10.5.40.0-24");
   t.throws(() => plan(request({ nodeId: "two" }), [mine]), {
     instanceOf: WeftError,
-    message: /"one".*"two"/,
+    message: /"one".*"two".*--reclaim/,
   });
+  t.is(plan(request({ nodeId: "two", reclaim: true }), [mine])?.key, "10.5.40.0-24");
   const moved = request({ publicIp: parseIp("10.99.0.9"), nodeId: "one" });
   t.is(plan(moved, [mine])?.key, "10.5.1.0-24");
   t.is(plan({ ...moved, previousSubnet: "10.5.40.1/24" }, [mine])?.key, "10.5.40.0-24");

@@ -81,6 +81,7 @@ test("without any setting, flannel's defaults hold", (t) => {
     stateDir: "/var/lib/weft",
     tun: "weft0",
     nodeId: null,
+    reclaim: false,
     offloads: ["tso", "uso", "gso", "gro"],
     logLevel: "info",
     warnings: [],

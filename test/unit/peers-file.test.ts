@@ -141,6 +141,7 @@ function request(registry: FileRegistry, address: string): Promise<LeaseRequest>
     previousSubnet: null,
     previousSubnet6: null,
     nodeId: null,
+    reclaim: false,
   }));
 }
 const forever = new AbortController().signal;

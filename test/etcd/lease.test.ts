@@ -1,0 +1,329 @@
+/**
+ * This node's lease against a real etcd: taken, kept, lost and put back, contested, given back. Rows C12–C18 and C26
+ * of the fault catalogue; what others write is written with etcdctl.
+ */
+import test, { type ExecutionContext } from "ava";
+import { WeftError } from "../../src/config/errors.js";
+import { EtcdClient } from "../../src/etcd/client.js";
+import { prefixRange, singleKey } from "../../src/etcd/messages.js";
+import { type Claim, OwnLease } from "../../src/etcd/own-lease.js";
+import { RangeWatch } from "../../src/etcd/range-watch.js";
+import { type Etcd, startEtcd } from "../support/etcd.js";
+import {
+  etcdLease,
+  forever,
+  joinNetwork,
+  leaseKey,
+  type Node,
+  openRegistry,
+  options,
+  PREFIX,
+  request,
+  UDP,
+  withConfig,
+} from "../support/etcd-nodes.js";
+import { logLines } from "../support/log-lines.js";
+import { until } from "../support/process.js";
+import { TcpProxy } from "../support/tcp-proxy.js";
+
+/** What a busy machine may add to a bound. */
+const SLACK_MS = 1000;
+const BACK_MS = 2000 + SLACK_MS;
+/** For what has no bound of its own. */
+const PATIENCE_MS = 30_000;
+
+/** Puts a lease that ends after `ttl` seconds, as the node with this address would have written it. */
+async function putLease(etcd: Etcd, key: string, address: string, ttl: number): Promise<string> {
+  const [, id = ""] = /lease ([0-9a-f]+)/.exec(await etcd.ctl("lease", "grant", String(ttl))) ?? [];
+  await etcd.ctl("put", key, `{"PublicIP":"${address}","PublicIPv6":null}`, `--lease=${id}`);
+  return id;
+}
+
+async function modRevision(etcd: Etcd, key: string): Promise<string> {
+  return /"ModRevision" : (\d+)/.exec(await etcd.ctl("get", "-w", "fields", key))?.[1] ?? "";
+}
+
+function back(etcd: Etcd, key: string, value: string | null): Promise<true> {
+  return until("the key is back", async () => ((await etcd.get(key)) === value ? true : null), BACK_MS);
+}
+
+test("C12: a revoked lease, and a deleted key, is put back within 2 s for the same subnet", async (t) => {
+  const etcd = await withConfig(t);
+  const node = await joinNetwork(t, options(etcd), "10.99.0.1");
+  const key = leaseKey(node);
+  const value = await etcd.get(key);
+  await etcd.ctl("lease", "revoke", await etcdLease(etcd, key));
+  await back(etcd, key, value);
+  await etcd.del(key);
+  await back(etcd, key, value);
+  t.false(node.registry.status().failed);
+  t.is(node.registry.status().problem, null);
+});
+
+test("C12, C13: a subnet that another node took is left to it and the node fails, until it is free", async (t) => {
+  const etcd = await withConfig(t);
+  const node = await joinNetwork(t, options(etcd), "10.99.0.1");
+  const [key, own] = [leaseKey(node), await etcd.get(leaseKey(node))];
+  const thiefs = '{"PublicIP":"10.99.0.66","PublicIPv6":null}';
+  // Deleted and created by another in one step: there is no moment to put it back in.
+  await etcd.put(key, thiefs);
+  await until("the loss is reported", () => (node.registry.status().failed ? true : null), BACK_MS);
+  t.regex(node.registry.status().problem ?? "", /another node holds this node's subnet/);
+  const contested = await modRevision(etcd, key);
+  await etcd.put(`${PREFIX}/subnets/10.5.200.0-24`, thiefs);
+  await until("the other change", () => (node.snapshots.at(-1)?.peers.length === 1 ? true : null));
+  t.is(await modRevision(etcd, key), contested, "never stolen back");
+  await etcd.del(key);
+  await back(etcd, key, own);
+  await until("all is well", () => (node.registry.status().failed ? null : true));
+  t.is(node.registry.status().problem, null);
+});
+
+test("C13: a lease is renewed in time, and nothing is written for it", async (t) => {
+  const etcd = await withConfig(t);
+  const key = `${PREFIX}/subnets/10.5.40.0-24`;
+  const id = await putLease(etcd, key, "10.99.0.1", 4);
+  const node = await joinNetwork(t, options(etcd), "10.99.0.1");
+  t.is(leaseKey(node), key);
+  const written = await modRevision(etcd, key);
+  const before = (await etcd.requests()).get("LeaseKeepAlive") ?? 0;
+  await until(
+    "renewals for two lifetimes",
+    async () => (((await etcd.requests()).get("LeaseKeepAlive") ?? 0) - before >= 6 ? true : null),
+    PATIENCE_MS,
+  );
+  t.is(await etcdLease(etcd, key), id);
+  t.is(await modRevision(etcd, key), written);
+});
+
+test("C14: after a sleep the lease is checked at once, on a new connection, and put back when it had ended", async (t) => {
+  const etcd = await startEtcd(t.teardown);
+  const wire = await TcpProxy.start(t.teardown, etcd.endpoint);
+  const { log, lines } = logLines();
+  const client = new EtcdClient(options(wire), log);
+  const stop = new AbortController();
+  const watch = new RangeWatch(client, prefixRange("/leases/"), log);
+  let now = 1000;
+  const own = new OwnLease(client, watch, 3600, log, () => now);
+  const claim: Claim = {
+    key: "/leases/a",
+    value: Buffer.from("mine"),
+    guard: singleKey("/leases/a"),
+    isOurs: () => false,
+  };
+  const watching = watch.run(stop.signal).catch(() => undefined);
+  await watch.until(() => true, stop.signal);
+  t.true(await own.claim(claim));
+  const keeping = own.keep(claim, stop.signal).catch(() => undefined);
+  t.teardown(async () => {
+    stop.abort();
+    client.close();
+    await Promise.all([watching, keeping]);
+  });
+
+  wire.forget();
+  await etcd.ctl("lease", "revoke", await etcdLease(etcd, claim.key));
+  now += 86_400;
+  await back(etcd, claim.key, "mine");
+  t.true((own.ttlSeconds() ?? 0) > 86_000);
+  t.true(lines.some(({ msg }) => msg === "connecting to etcd anew after a sleep"));
+});
+
+test("C2: half a lease without a renewal is an alarm, and its end is told", async (t) => {
+  const etcd = await withConfig(t);
+  const key = `${PREFIX}/subnets/10.5.40.0-24`;
+  await putLease(etcd, key, "10.99.0.1", 10);
+  const wire = await TcpProxy.start(t.teardown, etcd.endpoint);
+  const node = await joinNetwork(t, options(wire), "10.99.0.1");
+  await until("a renewal", () => ((node.registry.status().leaseTtlSeconds ?? 99) <= 10 ? true : null));
+  wire.cut();
+  await until("the alarm", () => (/half of this/.test(node.registry.status().problem ?? "") ? true : null));
+  wire.heal();
+  await until("no problem", () => (node.registry.status().problem === null ? true : null));
+  t.true((node.registry.status().leaseTtlSeconds ?? 0) > 5);
+});
+
+test("C16: a full pool is a failure until a subnet is free", async (t) => {
+  const etcd = await withConfig(t, '{"Network":"10.5.0.0/22","SubnetLen":24,"SubnetMax":"10.5.2.0"}');
+  const nodes = [
+    await joinNetwork(t, options(etcd), "10.99.0.1"),
+    await joinNetwork(t, options(etcd), "10.99.0.2"),
+  ];
+  const late = openRegistry(t, options(etcd));
+  const waiting = late.acquire(await request(late, "10.99.0.3"), forever);
+  await until("the report", () => (late.status().failed ? true : null));
+  t.regex(late.status().problem ?? "", /no subnet of 10\.5\.0\.0\/22 is free/);
+  t.regex(await etcd.ctl("lease", "list"), /^found 2 leases/, "who waits holds nothing");
+  const [leaver] = nodes as [Node];
+  t.is(await leaver.registry.leave(), `the lease ${leaver.lease.key} is given back`);
+  t.is((await waiting).key, leaver.lease.key);
+  t.false(late.status().failed);
+});
+
+test("C17: a second host with one address is refused, and the first one is not disturbed", async (t) => {
+  const etcd = await withConfig(t);
+  const first = await joinNetwork(t, options(etcd), "10.99.0.1", { nodeId: "one" });
+  const [value, written] = [await etcd.get(leaseKey(first)), await modRevision(etcd, leaseKey(first))];
+  const second = openRegistry(t, options(etcd));
+  const refusal = await t.throwsAsync(
+    second.acquire(await request(second, "10.99.0.1", { nodeId: "two" }), forever),
+    { instanceOf: WeftError },
+  );
+  t.regex(refusal.message, /node "one".*node "two".*--reclaim/s);
+  t.is(await etcd.get(leaseKey(first)), value);
+  t.is(await modRevision(etcd, leaseKey(first)), written);
+  t.is(first.registry.status().problem, null);
+  t.regex(await etcd.ctl("lease", "list"), /^found 1 leases/);
+});
+
+test("C17: a host that was set up anew takes its lease over with --reclaim, and keeps subnet and etcd lease", async (t) => {
+  const etcd = await withConfig(t);
+  const before = await joinNetwork(t, options(etcd), "10.99.0.1", { nodeId: "old" });
+  const id = await etcdLease(etcd, leaseKey(before));
+  const after = await joinNetwork(t, options(etcd), "10.99.0.1", { nodeId: "new", reclaim: true });
+  t.is(after.lease.key, before.lease.key);
+  t.regex((await etcd.get(leaseKey(after))) ?? "", /"id":"new"/);
+  t.is(await etcdLease(etcd, leaseKey(after)), id);
+  // Were the old one alive after all: it sees that it lost, and there is no tug of war.
+  await until("the loss is reported", () => (before.registry.status().failed ? true : null));
+  const written = await modRevision(etcd, leaseKey(after));
+  await etcd.put(`${PREFIX}/subnets/10.5.200.0-24`, '{"PublicIP":"10.99.0.3"}');
+  await until("the other change", () => (before.snapshots.at(-1)?.peers.length === 1 ? true : null));
+  t.is(await modRevision(etcd, leaseKey(after)), written);
+});
+
+test("a node that leaves gives its lease back, a reservation stays, and without etcd nothing changes", async (t) => {
+  const etcd = await withConfig(t);
+  const wire = await TcpProxy.start(t.teardown, etcd.endpoint);
+  const node = await joinNetwork(t, options(wire), "10.99.0.1");
+  const key = leaseKey(node);
+  wire.cut();
+  await t.throwsAsync(node.registry.leave(), {
+    instanceOf: WeftError,
+    message: /cannot be given back, weftd goes on: etcd at/,
+  });
+  wire.heal();
+  // It goes on: what is lost is put back.
+  await etcd.del(key);
+  await until("the key is back", () => etcd.get(key));
+  t.is(await node.registry.leave(), `the lease ${node.lease.key} is given back`);
+  t.is(await etcd.get(key), null);
+  t.is(await etcd.ctl("lease", "list"), "found 0 leases");
+  await node.registry.close();
+  t.is(await etcd.get(key), null, "and it stays away");
+
+  await etcd.put(key, '{"PublicIP":"10.99.0.1"}');
+  const reserved = await joinNetwork(t, options(etcd), "10.99.0.1");
+  t.regex(await reserved.registry.leave(), /is a reservation.*it stays/);
+  t.not(await etcd.get(key), null);
+});
+
+test("C26: an etcd without space renews leases, and is not asked for new ones in a loop", async (t) => {
+  const etcd = await startEtcd(t.teardown, { flags: ["--quota-backend-bytes=1000000"] });
+  await etcd.put(`${PREFIX}/config`, UDP);
+  const key = `${PREFIX}/subnets/10.5.40.0-24`;
+  await putLease(etcd, key, "10.99.0.1", 4);
+  const node = await joinNetwork(t, options(etcd), "10.99.0.1");
+  await until("etcd is full", () =>
+    etcd.put("/waste", "x".repeat(100_000)).then(
+      () => null,
+      (error: unknown) => (/space exceeded/.test(String(error)) ? true : null),
+    ),
+  );
+  const before = (await etcd.requests()).get("LeaseKeepAlive") ?? 0;
+  const late = openRegistry(t, options(etcd));
+  const waiting = late.acquire(await request(late, "10.99.0.2"), forever);
+  await until("the report", () => (/space exceeded/.test(late.status().problem ?? "") ? true : null));
+  await until(
+    "renewals for two lifetimes",
+    async () => (((await etcd.requests()).get("LeaseKeepAlive") ?? 0) - before >= 6 ? true : null),
+    PATIENCE_MS,
+  );
+  t.not(await etcd.get(key), null);
+  t.is(node.registry.status().problem, null);
+  t.regex(await etcd.ctl("lease", "list"), /^found 1 leases/);
+
+  await etcd.del("/waste");
+  const revision = await modRevision(etcd, key);
+  await etcd.ctl("compact", String(Number(revision) + 1));
+  await etcd.ctl("defrag");
+  await etcd.ctl("alarm", "disarm");
+  t.regex((await waiting).key, /^10\.5\./);
+  t.is(late.status().problem, null);
+});
+
+/** What nodes asked of etcd since `before`, but for renewals. */
+async function asked(etcd: Etcd, before: ReadonlyMap<string, number>): Promise<Record<string, number>> {
+  const methods = ["Range", "Txn", "Watch", "LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "Put"];
+  const now = await etcd.requests();
+  return Object.fromEntries(
+    methods.map((method) => [method, (now.get(method) ?? 0) - (before.get(method) ?? 0)]),
+  );
+}
+
+test("C18: a start takes 6 requests, a restart 5, and none more for each peer", async (t) => {
+  const etcd = await withConfig(t);
+  for (let peer = 1; peer <= 20; peer++) {
+    await etcd.put(`${PREFIX}/subnets/10.5.${peer}.0-24`, `{"PublicIP":"10.99.1.${peer}"}`);
+  }
+  const before = await etcd.requests();
+  const node = await joinNetwork(t, options(etcd), "10.99.0.1");
+  t.is(node.snapshots.at(-1)?.peers.length, 20);
+  await until("the watches", async () => ((await asked(etcd, before))["Watch"] === 2 ? true : null));
+  t.like(await asked(etcd, before), { Range: 2, Watch: 2, LeaseGrant: 1, Txn: 1, LeaseKeepAlive: 0 });
+
+  await node.registry.close();
+  const again = await etcd.requests();
+  await joinNetwork(t, options(etcd), "10.99.0.1");
+  await until("the check of the lease", async () =>
+    (await asked(etcd, again))["LeaseKeepAlive"] === 1 ? true : null,
+  );
+  t.like(await asked(etcd, again), { Range: 2, Watch: 2, LeaseGrant: 0, Txn: 0, LeaseKeepAlive: 1 });
+});
+
+/** Nodes that all start at once. */
+function startTogether(t: ExecutionContext, etcd: Etcd, count: number) {
+  return Array.from({ length: count }, async (_, index) => {
+    const registry = openRegistry(t, options(etcd));
+    const address = `10.99.${1 + (index >> 8)}.${index & 255}`;
+    const lease = await registry.acquire(await request(registry, address), forever);
+    return { registry, lease };
+  });
+}
+
+test("C18: of 8 nodes that race for 10 subnets each gets its own, with at most 2 more requests per conflict", async (t) => {
+  const etcd = await withConfig(t, '{"Network":"10.5.0.0/20","SubnetLen":24,"SubnetMax":"10.5.10.0"}');
+  const before = await etcd.requests();
+  const nodes = await Promise.all(startTogether(t, etcd, 8));
+  t.is(new Set(nodes.map(({ lease }) => lease.key)).size, 8);
+  t.is((await etcd.keys(`${PREFIX}/subnets/`)).length, 8);
+  const { Txn = 0, LeaseGrant, LeaseRevoke, Range = 0 } = await asked(etcd, before);
+  t.like(
+    { LeaseGrant, LeaseRevoke },
+    { LeaseGrant: 8, LeaseRevoke: 0 },
+    "the etcd lease is kept between tries",
+  );
+  t.is(Range, 16 + 1, "etcdctl asked once");
+  t.log(`${Txn - 8} conflicts`);
+});
+
+test("C16, C18: of 8 nodes that race for 5 subnets three wait and say so, and hold nothing", async (t) => {
+  const etcd = await withConfig(t, '{"Network":"10.5.0.0/20","SubnetLen":24,"SubnetMax":"10.5.5.0"}');
+  const registries = Array.from({ length: 8 }, () => openRegistry(t, options(etcd)));
+  const keys: string[] = [];
+  const stop = new AbortController();
+  const ends = registries.map(async (registry, index) => {
+    const asking = await request(registry, `10.99.0.${index + 1}`);
+    const lease = await registry.acquire(asking, stop.signal).catch(() => null);
+    if (lease !== null) keys.push(lease.key);
+  });
+  await until("five have a subnet and three say why not", () =>
+    keys.length === 5 && registries.filter((registry) => registry.status().failed).length === 3 ? true : null,
+  );
+  t.is(new Set(keys).size, 5);
+  stop.abort(new Error("enough"));
+  await Promise.all(ends);
+  await until("what was granted for a lost try is given back", async () =>
+    (await etcd.ctl("lease", "list")).startsWith("found 5 leases") ? true : null,
+  );
+});
