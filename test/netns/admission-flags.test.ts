@@ -6,13 +6,12 @@
  */
 import test, { type ExecutionContext } from "ava";
 import { Agent } from "../support/agent.js";
+import { kernelMac, startBesideKernel } from "../support/beside-kernel.js";
 import { Bed, type Host } from "../support/hosts.js";
-import { startKernelVtep } from "../support/kernel-vtep.js";
 import { type Node, Overlay, ports, startOverlay, vni } from "../support/overlay.js";
 import { until } from "../support/process.js";
 import type { Weftd } from "../support/weftd.js";
 
-const kernelMac = "02:00:00:00:00:02";
 const port = 7000;
 
 /** Two sockets: one that sends as whatever the test is about, one in the pod of host1. */
@@ -116,19 +115,7 @@ test("a peer that bridges its VTEP needs --accept-bridged", async (t) => {
 });
 
 test("group policies of a kernel VTEP need GBP in the config, or --lenient-vxlan", async (t) => {
-  const bed = await Bed.create(t.teardown, { hosts: 2 });
-  const overlay = await Overlay.create(t.teardown, { format: "vxlan" });
-  const [one, two] = [bed.host(1), bed.host(2)];
-  await overlay.addToFile(one);
-  await overlay.addToFile(two, kernelMac);
-  const weft = await overlay.startNode(one);
-  const [mac = ""] = (await weft.weftd.ask("/status")).macs;
-  const { pod } = await startKernelVtep(
-    two,
-    { address: two.address, mac: kernelMac, subnets: overlay.subnets(two) },
-    [{ address: one.address, mac, subnets: overlay.subnets(one) }],
-    { vni, port: ports.vxlan, variant: "static", mtu: 1450, extra: "gbp" },
-  );
+  const { bed, overlay, weft, kernel: pod } = await startBesideKernel(t.teardown, { extra: "gbp" });
   // The policy is the packet's mark.
   const rules = `
     table ip policies {
@@ -137,16 +124,16 @@ test("group policies of a kernel VTEP need GBP in the config, or --lenient-vxlan
         meta mark set 34
       }
     }`;
-  await two.ns.nft(rules);
+  await bed.host(2).ns.nft(rules);
   const { sender, receiver } = await sockets(pod.ns, weft);
   await mustDrop(t, sender, weft, weft.weftd, "bad_vxlan", /GBP in the network config.*--lenient-vxlan/);
   await weft.weftd.stop();
 
-  const lenient = await overlay.startWeftd(one, { args: ["--lenient-vxlan"] });
+  const lenient = await overlay.startWeftd(weft.host, { args: ["--lenient-vxlan"] });
   t.is(await sender.reach(receiver, { address: weft.pod.address, port }), pod.address);
   await lenient.stop();
 
   await overlay.setGbp(true);
-  await overlay.startWeftd(one);
+  await overlay.startWeftd(weft.host);
   t.is(await sender.reach(receiver, { address: weft.pod.address, port }), pod.address);
 });

@@ -6,19 +6,18 @@
  */
 import test from "ava";
 import { Agent } from "../support/agent.js";
+import { kernelMac, startBesideKernel } from "../support/beside-kernel.js";
 import { Capture } from "../support/capture.js";
 import { icmp, udp, vxlan } from "../support/craft.js";
 import { startEtcd } from "../support/etcd.js";
 import { PREFIX } from "../support/etcd-nodes.js";
 import { Bed } from "../support/hosts.js";
-import { addVtep, startKernelVtep } from "../support/kernel-vtep.js";
-import { type Node, Overlay, ports, startOverlay, vni } from "../support/overlay.js";
+import { addVtep } from "../support/kernel-vtep.js";
+import { type Node, Overlay, ports, startOverlay } from "../support/overlay.js";
 import { readPacket, UDP, viewOf } from "../support/packets.js";
 import { temporaryDirectory } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
 import { Weftd } from "../support/weftd.js";
-
-const kernelMac = "02:00:00:00:00:02";
 
 for (const format of ["udp", "vxlan"] as const) {
   test(`${format}: a NodePort connection, masqueraded as the node's .0`, async (t) => {
@@ -84,26 +83,14 @@ test("an IPv6 host-network sender, with its overlay address and with its underla
 
 for (const underlay of ["ipv4", "ipv6"] as const) {
   test(`a kernel VTEP that sends no outer checksums over ${underlay}`, async (t) => {
-    const bed = await Bed.create(t.teardown, { hosts: 2, underlay });
-    const overlay = await Overlay.create(t.teardown, { format: "vxlan", ipv6: true });
-    const [one, two] = [bed.host(1), bed.host(2)];
-    await overlay.addToFile(one);
-    await overlay.addToFile(two, kernelMac);
-    const weft = await overlay.startNode(one);
-    const { mtu } = await weft.weftd.podNetwork();
-    const own = { address: two.address, mac: kernelMac, subnets: overlay.subnets(two) };
-    const [mac = ""] = (await weft.weftd.ask("/status")).macs;
-    const peer = { address: one.address, mac, subnets: overlay.subnets(one) };
     const extra = underlay === "ipv4" ? "noudpcsum" : "udp6zerocsumtx udp6zerocsumrx";
-    const { pod } = await startKernelVtep(two, own, [peer], {
-      vni,
-      port: ports.vxlan,
-      variant: "static",
-      mtu,
-      extra,
-    });
-
-    const capture = await Capture.start(bed.wire, "br0", `udp and src host ${two.address}`, t.teardown);
+    const { bed, weft, kernel: pod } = await startBesideKernel(t.teardown, { underlay, extra });
+    const capture = await Capture.start(
+      bed.wire,
+      "br0",
+      `udp and src host ${bed.host(2).address}`,
+      t.teardown,
+    );
     await mustPing(pod.ns, weft.pod.address);
     await mustPing(pod.ns, weft.pod.address6 ?? "");
     const sums = (await capture.stop())

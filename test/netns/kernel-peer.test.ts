@@ -9,43 +9,11 @@
  */
 import test from "ava";
 import { Agent } from "../support/agent.js";
+import { kernelMac, type Setting, startBesideKernel } from "../support/beside-kernel.js";
 import { captureWire, tunnelDatagrams } from "../support/capture.js";
-import { Bed, type Pod } from "../support/hosts.js";
-import { startKernelVtep, type Variant } from "../support/kernel-vtep.js";
-import { type Node, Overlay, ports, vni } from "../support/overlay.js";
-import { type OnCleanup, until } from "../support/process.js";
+import type { Pod } from "../support/hosts.js";
+import { ports } from "../support/overlay.js";
 import { iperf, mustPing } from "../support/traffic.js";
-
-const kernelMac = "02:00:00:00:00:02";
-
-interface Setting {
-  readonly variant: Variant;
-  readonly underlay: "ipv4" | "ipv6";
-  readonly offloads: boolean;
-}
-
-async function start(
-  onCleanup: OnCleanup,
-  setting: Setting,
-): Promise<{ bed: Bed; weft: Node; kernel: Pod; mac: string }> {
-  const { variant, ...options } = setting;
-  const bed = await Bed.create(onCleanup, { hosts: 2, ...options });
-  const overlay = await Overlay.create(onCleanup, { format: "vxlan", ipv6: true });
-  const [one, two] = [bed.host(1), bed.host(2)];
-  await overlay.addToFile(one);
-  await overlay.addToFile(two, kernelMac);
-  const weft = await overlay.startNode(one);
-  const { macs } = await weft.weftd.ask("/status");
-  const { mtu } = await weft.weftd.podNetwork();
-  const mac = macs[0] ?? "";
-  const { pod } = await startKernelVtep(
-    two,
-    { address: two.address, mac: kernelMac, subnets: overlay.subnets(two) },
-    [{ address: one.address, mac, subnets: overlay.subnets(one) }],
-    { vni, port: ports.vxlan, variant, mtu },
-  );
-  return { bed, weft, kernel: pod, mac };
-}
 
 /** One UDP datagram each way, of several sizes: a single packet is treated differently from a stream. */
 async function exchangeDatagrams(a: Pod, b: Pod): Promise<string[]> {
@@ -66,7 +34,9 @@ async function exchangeDatagrams(a: Pod, b: Pod): Promise<string[]> {
   return wrong;
 }
 
-const settings: readonly Setting[] = (["static", "learning"] as const).flatMap((variant) => [
+const settings: readonly Required<Pick<Setting, "variant" | "underlay" | "offloads">>[] = (
+  ["static", "learning"] as const
+).flatMap((variant) => [
   { variant, underlay: "ipv4", offloads: false },
   { variant, underlay: "ipv4", offloads: true },
   { variant, underlay: "ipv6", offloads: false },
@@ -77,7 +47,7 @@ for (const setting of settings) {
   const { variant, underlay, offloads } = setting;
   test.serial(`kernel VTEP, ${variant}, over ${underlay}, offloads ${offloads ? "on" : "off"}`, async (t) => {
     t.timeout(120_000);
-    const { bed, weft, kernel, mac } = await start(t.teardown, setting);
+    const { bed, weft, kernel, mac } = await startBesideKernel(t.teardown, setting);
     const capture = await captureWire(bed, t.teardown);
 
     // First from weft's side, then from the kernel's, which asks for the neighbour in its learning variant.
@@ -114,23 +84,3 @@ for (const setting of settings) {
     }
   });
 }
-
-test.serial("a run of UDP segments from a kernel peer arrives as the datagrams it is made of", async (t) => {
-  const { weft, kernel } = await start(t.teardown, { variant: "static", underlay: "ipv4", offloads: true });
-  const receiver = await Agent.start(weft.pod.ns);
-  await receiver.do("stream-receive", { address: "0.0.0.0", port: 9000 });
-  // Ten numbered datagrams of 1000 bytes in one send: UDP_SEGMENT is socket option 103 of level 17.
-  const script = [
-    "import socket, struct",
-    "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
-    "s.setsockopt(17, 103, 1000)",
-    `s.sendto(b''.join(struct.pack('>I', n) + bytes(996) for n in range(10)), ('${weft.pod.address}', 9000))`,
-  ];
-  await mustPing(kernel.ns, weft.pod.address);
-  await kernel.ns.run("python3", ["-c", script.join("\n")]);
-  const report = await until("ten datagrams", async () => {
-    const now = await receiver.do("stream-report", {});
-    return now.received >= 10 ? now : null;
-  });
-  t.deepEqual(report, { received: 10, duplicates: 0, reordered: 0 });
-});

@@ -3,6 +3,7 @@
  * standard input, `{id, op, …}`, each answered by one line `{id, result}` or `{id, error, ms}` on standard output.
  * `agent.ts` is the other end and documents the operations.
  */
+import { createHash, randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { createServer, createConnection } from "node:net";
 import { createInterface } from "node:readline";
@@ -16,6 +17,8 @@ type Handlers = {
 
 let socket: Socket | null = null;
 let taken: Datagram[] = [];
+/** Of what the one connection of `tcp-take` brings. */
+let digest: Promise<string> | null = null;
 let stream: { readonly stop: () => number } | null = null;
 const seen = new Set<number>();
 /** Nothing else refers to a raw socket that waits to send, not even the event loop: it would be collected. */
@@ -43,6 +46,33 @@ const handlers: Handlers = {
       connection.on("end", () => resolve(said));
       connection.on("timeout", () => connection.destroy(new Error("ETIMEDOUT")));
       connection.on("error", reject);
+    }),
+  "tcp-take": ({ address, port }) =>
+    new Promise((resolve, reject) => {
+      const hash = createHash("sha256");
+      const server = createServer((connection) => {
+        connection.on("data", (data) => hash.update(data));
+        digest = new Promise((done, failed) => {
+          connection.on("end", () => done(hash.digest("hex")));
+          connection.on("error", failed);
+        });
+        // Who asks hears of it; until then it is no unhandled rejection.
+        digest.catch(() => undefined);
+      });
+      server.once("error", reject);
+      server.listen(port, address, () => resolve(null));
+    }),
+  "tcp-taken": () => {
+    if (digest === null) throw new Error("nobody connected");
+    return digest;
+  },
+  "tcp-pour": ({ address, port, bytes }) =>
+    new Promise((resolve, reject) => {
+      const data = randomBytes(bytes);
+      const connection = createConnection({ host: address, port, timeout: 8000 });
+      connection.on("timeout", () => connection.destroy(new Error("ETIMEDOUT")));
+      connection.on("error", reject);
+      connection.end(data, () => resolve(createHash("sha256").update(data).digest("hex")));
     }),
   "udp-open": ({ address, port }) =>
     new Promise((resolve, reject) => {

@@ -30,6 +30,11 @@ export interface Operations {
   "tcp-listen": { request: Address; result: null };
   /** Connects and returns what the other side said. Gives up after 8 s without a sign. */
   "tcp-ask": { request: Address; result: string };
+  /** Takes one connection and keeps what it brings; `tcp-taken` returns its SHA-256 when the other side has ended it. */
+  "tcp-take": { request: Address; result: null };
+  "tcp-taken": { request: object; result: string };
+  /** Connects, sends that many random bytes, and returns their SHA-256. */
+  "tcp-pour": { request: Address & { readonly bytes: number }; result: string };
   /** Binds the agent's one socket for datagrams. */
   "udp-open": { request: Address; result: null };
   "udp-close": { request: object; result: null };
