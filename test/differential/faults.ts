@@ -1,8 +1,8 @@
 /** What may be wrong with a packet: each fault takes one thing that was right and spoils it. */
 import fc from "fast-check";
-import { be16, byte, type Bytes, join, read16, replaced } from "../support/model/bytes.js";
+import { be16, be32, byte, type Bytes, join, read16, replaced } from "../support/model/bytes.js";
 import { checksum } from "../support/model/checksum.js";
-import type { IpPacket } from "../support/model/ip.js";
+import type { IpPacket, Ipv6 } from "../support/model/ip.js";
 import { place, type Place } from "./packets.js";
 
 export type Fault =
@@ -78,79 +78,70 @@ export function fault(
   return null;
 }
 
-/** A routing header of type 0 that still has one address to go to. */
-const routing0 = Buffer.from("0002000100000000fd00004200020000000000000000aaaa".slice(2), "hex");
-
 /** The packet with those faults that leave it a packet. */
 export function spoilPacket(packet: IpPacket, all: readonly Fault[]): IpPacket {
-  let spoiled = packet;
   const [ttl, route, part] = [fault(all, "ttl"), fault(all, "source route"), fault(all, "fragment")];
+  let spoiled = packet;
   if (ttl !== null) spoiled = { ...spoiled, ttl: ttl.n % 3 };
-  if (route !== null) {
-    if (spoiled.version === 4) {
-      const options = Uint8Array.of(1, route.n % 2 === 0 ? 131 : 137, 3 + 4 * (route.m % 2), 4, 10, 42, 2, 9);
-      spoiled = { ...spoiled, options };
-    } else {
-      const bytes = join(spoiled.nextHeader, routing0);
-      spoiled = { ...spoiled, nextHeader: 43, extensions: [{ type: 43, bytes }, ...spoiled.extensions] };
-    }
-  }
-  if (part !== null) {
-    const offset = part.n % 2 === 0 ? 0 : 8 * part.m;
-    const more = part.n % 3 !== 0;
-    if (spoiled.version === 4) {
-      spoiled = { ...spoiled, fragment: { offset, more } };
-    } else {
-      const bytes = join(spoiled.nextHeader, 0, be16(offset + Number(more)), 0, 0, 0, part.n);
-      spoiled = { ...spoiled, nextHeader: 44, extensions: [{ type: 44, bytes }, ...spoiled.extensions] };
-    }
-  }
-  if (fault(all, "reserved flag") !== null && spoiled.version === 4)
+  if (route !== null) spoiled = withSourceRoute(spoiled, route.n, route.m);
+  if (part !== null) spoiled = asFragment(spoiled, part.n % 2 === 0 ? 0 : 8 * part.m, part.n % 3 !== 0);
+  if (fault(all, "reserved flag") !== null && spoiled.version === 4) {
     spoiled = { ...spoiled, reservedFlag: true };
+  }
   return spoiled;
+}
+
+/** Loose or strict, whole or with a wrong length; or a routing header of type 0 that has one address to go to. */
+function withSourceRoute(packet: IpPacket, n: number, m: number): IpPacket {
+  if (packet.version === 6) return withExtension(packet, 43, join(2, 0, 1, new Uint8Array(4), packet.source));
+  return { ...packet, options: Uint8Array.of(1, n % 2 === 0 ? 131 : 137, 3 + 4 * (m % 2), 4, 10, 42, 2, 9) };
+}
+
+function asFragment(packet: IpPacket, offset: number, more: boolean): IpPacket {
+  if (packet.version === 4) return { ...packet, fragment: { offset, more } };
+  return withExtension(packet, 44, join(0, be16(offset + Number(more)), be32(offset)));
+}
+
+/** An extension header in front of all others; `rest` is what follows its first byte. */
+function withExtension(packet: Ipv6, type: number, rest: Bytes): Ipv6 {
+  const first = { type, bytes: join(packet.nextHeader, rest) };
+  return { ...packet, nextHeader: type, extensions: [first, ...packet.extensions] };
 }
 
 /** The bytes with those faults that may leave no packet at all. The header checksum is mostly made right again. */
 export function spoilBytes(data: Bytes, all: readonly Fault[]): Bytes {
   let spoiled = data;
-  for (const { kind, ...each } of all) {
-    if (!("n" in each)) continue;
-    const { n, m } = each;
-    switch (kind) {
-      case "overwrite":
-        spoiled = replaced(spoiled, n % Math.max(Math.min(spoiled.length, 70), 1), Uint8Array.of(m)).subarray(
-          0,
-          data.length,
-        );
-        if (m % 8 !== 0) spoiled = withHeaderChecksum(spoiled);
-        break;
-      case "truncate":
-        spoiled = spoiled.subarray(0, n % 2 === 0 ? Math.max(spoiled.length - m, 0) : m % 45);
-        break;
-      case "pad":
-        spoiled = join(spoiled, new Uint8Array(n % 50).fill(m));
-        break;
-      case "length": {
-        const at = byte(spoiled, 0) >> 4 === 4 ? 2 : 4;
-        spoiled = replaced(spoiled, at, be16(n % 2 === 0 ? m : read16(spoiled, at) + m - 128));
-        spoiled = withHeaderChecksum(spoiled).subarray(0, data.length);
-        break;
-      }
-      case "checksum":
-        spoiled = replaced(spoiled, 10, be16(read16(spoiled, 10) + 1 + n)).subarray(0, data.length);
-        break;
-      case "version":
-        spoiled = replaced(
-          spoiled,
-          0,
-          Uint8Array.of(
-            (byte(spoiled, 0) & (n % 2 === 0 ? 0xf0 : 0x0f)) | ((m % 16) * (n % 2 === 0 ? 1 : 16)),
-          ),
-        );
-        break;
-    }
-  }
+  for (const each of all) if ("n" in each) spoiled = spoilOnce(spoiled, each);
   return spoiled;
+}
+
+function spoilOnce(data: Bytes, { kind, n, m }: Extract<Fault, { n: number }>): Bytes {
+  switch (kind) {
+    case "overwrite": {
+      const spoiled = overwritten(data, n % Math.max(Math.min(data.length, 70), 1), Uint8Array.of(m));
+      return m % 8 === 0 ? spoiled : withHeaderChecksum(spoiled);
+    }
+    case "truncate":
+      return data.subarray(0, n % 2 === 0 ? Math.max(data.length - m, 0) : m % 45);
+    case "pad":
+      return join(data, new Uint8Array(n % 50).fill(m));
+    case "length": {
+      const at = byte(data, 0) >> 4 === 4 ? 2 : 4;
+      return withHeaderChecksum(overwritten(data, at, be16(n % 2 === 0 ? m : read16(data, at) + m - 128)));
+    }
+    case "checksum":
+      return overwritten(data, 10, be16(read16(data, 10) + 1 + n));
+    case "version":
+      // The version, or the length of the IPv4 header beside it.
+      return overwritten(data, 0, Uint8Array.of(n % 2 === 0 ? 0x40 + (m % 16) : m));
+    default:
+      return data;
+  }
+}
+
+/** Bytes of the same length with others at a place, as far as they reach. */
+function overwritten(data: Bytes, at: number, part: Bytes): Bytes {
+  return replaced(data, at, part).subarray(0, data.length);
 }
 
 /** What looks like an IPv4 header with a right checksum, as far as it is whole. */

@@ -148,7 +148,7 @@ const optionLists = [
 const extensionChains: readonly (readonly (readonly [type: number, rest: string])[])[] = [
   [],
   [[0, "00050200000100"]],
-  [[60, "0001040000000000000000000000ff".slice(0, 14)]],
+  [[60, "00010400000000"]],
   [
     [0, "00010400000000"],
     [60, "01010c000000000000000000000000"],
@@ -212,7 +212,7 @@ export function sealed<P extends IpPacket>(packet: P): P {
 }
 
 function upperLayer({ length, fill, ports, tcpFlags, tcpOptions }: PacketPlan, protocol: number): Bytes {
-  const data = Uint8Array.from({ length }, (_, i) => (fill + i * 7) & 0xff);
+  const data = new Uint8Array(length).map((_, i) => fill + i * 7);
   const [source, destination] = ports.map(be16);
   switch (protocol) {
     case TCP: {

@@ -92,11 +92,14 @@ function withChecksum(packet: IpPacket, checksum: RxPlan["checksum"]): IpPacket 
 /** The VXLAN frame around an inner packet, from the sender's VTEP to this one. */
 function wrap(world: World, sender: Peer, packet: IpPacket, data: Bytes, faults: readonly Fault[]): Bytes {
   const { self, peers } = world;
-  const macs = [...peers.map(({ mac }) => mac), self.mac4, new Uint8Array(6), new Uint8Array(6).fill(255)];
-  const wrong = (n: number, m: number): Bytes =>
-    n % 3 === 0
-      ? Uint8Array.of(byte(Uint8Array.of(m), 0), 1, 2, 3, 4, 5)
-      : (macs[m % macs.length] ?? sender.mac);
+  const macs = [
+    ...peers.map(({ mac }) => mac),
+    self.mac4,
+    ...["000000000000", "ffffffffffff", "020304050607", "030405060708"].map((text) =>
+      Buffer.from(text, "hex"),
+    ),
+  ];
+  const other = (n: number): Bytes => macs[n % macs.length] ?? sender.mac;
   const [flags, vni] = [fault(faults, "flags"), fault(faults, "vni")];
   const [to, from, type] = [
     fault(faults, "destination MAC"),
@@ -110,8 +113,8 @@ function wrap(world: World, sender: Peer, packet: IpPacket, data: Bytes, faults:
     flags === null
       ? header
       : header.map((value, i) => (i === [0, 1, 2, 3, 7][flags.n % 5] ? flags.m : value)),
-    to === null ? own : wrong(to.n, to.m),
-    from === null ? sender.mac : wrong(from.n, from.m),
+    to === null ? own : other(to.n),
+    from === null ? sender.mac : other(from.n),
     be16(type === null ? (packet.version === 4 ? 0x0800 : 0x86dd) : (ethertypes[type.n % 6] ?? 0)),
     data,
   );

@@ -33,12 +33,16 @@ const extraRoutes: readonly Route[] = [
   { prefix: text("10.42.2.200"), length: 32, to: 4 },
   { prefix: text("10.42.3.64"), length: 26, to: "local" },
   { prefix: text("192.0.2.0"), length: 24, to: 3 },
+  { prefix: text("192.0.2.3"), length: 32, to: 0 },
+  { prefix: text("192.0.2.1"), length: 32, to: 3 },
+  { prefix: text("10.42.1.255"), length: 32, to: 0 },
   { prefix: text("198.51.100.0"), length: 23, to: 0 },
   { prefix: text("10.0.0.0"), length: 9, to: 0 },
   { prefix: text("0.0.0.0"), length: 0, to: 3 },
   { prefix: text("fd00:42:2:0:8000::"), length: 65, to: 3 },
   { prefix: text("fd00:42:1::1:0"), length: 112, to: 0 },
   { prefix: text("2001:db8::"), length: 32, to: 4 },
+  { prefix: text("2001:db8::2"), length: 128, to: 4 },
   { prefix: text("fd00::"), length: 8, to: 1 },
 ];
 
@@ -110,7 +114,7 @@ export const world: fc.Arbitrary<World> = fc
     ]),
   }));
 
-/** Of equal prefixes only the first: which of two would win is not said anywhere. */
+/** Of equal prefixes only the first: two leases of one prefix are sorted out before there are tables. */
 function distinct(routes: readonly Route[]): Route[] {
   const seen = new Map(routes.toReversed().map((route) => [covered(route), route]));
   return [...seen.values()].toReversed();
