@@ -42,34 +42,33 @@ build() {
   }
 }
 
-# daemons_under <name> <compiler flags> <runtimes> <AVA's arguments>…
+# daemons_under <name> <compiler flags> <runtime> <AVA's arguments>…
 daemons_under() {
-  local name=$1 flags=$2 runtimes=() reports=$tree/reports-$1 library
-  say "daemons under $name"
-  for library in $3; do runtimes+=("$(realpath "$(gcc -print-file-name="$library")")"); done
-  build "$flags"
+  local reports=$tree/reports-$1 wrapper=$tree/wrapper runtime
+  say "daemons under $1"
+  build "$2"
+  runtime=$(realpath "$(gcc -print-file-name="$3")")
   mkdir "$reports"
+  # Reports go to stderr. In front of Node alone, since everything else would only become slow.
+  printf '#!/bin/bash\nexec env LD_PRELOAD=%q "$@" 2> >(tee %q/$$ >&2)\n' "$runtime" "$reports" >"$wrapper"
+  chmod +x "$wrapper"
   # No leak check here: it would list what Node keeps until it exits. The unit tests have it.
   # ThreadSanitizer sees all of our code, but of Node's only calls like memcpy, and not the atomics that order them:
-  # without the last option it would report Node.
-  (cd "$tree" && WEFTD_PRELOAD=$(IFS=: && echo "${runtimes[*]}") \
-    ASAN_OPTIONS=detect_leaks=0:log_path=$reports/asan \
-    UBSAN_OPTIONS=print_stacktrace=1:log_path=$reports/ubsan \
-    TSAN_OPTIONS=log_path=$reports/tsan:ignore_noninstrumented_modules=1 \
-    npx --no-install ava --tap --concurrency="$(nproc)" --timeout=5m "${@:4}") >"$tree/output" 2>&1 || {
-    grep -v '^ok ' "$tree/output" || true
-    failed=1
-  }
+  # without its option it would report Node.
+  (cd "$tree" && WEFTD_WRAPPER=$wrapper \
+    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+    npx --no-install ava --tap --concurrency="$(nproc)" --timeout=5m "${@:4}") >"$tree/output" 2>&1 || failed=1
   grep -q '^ok ' "$tree/output" || failed=1
-  if compgen -G "$reports/*" >/dev/null; then
-    cat "$reports"/*
+  grep -v '^ok ' "$tree/output" | grep -A20 '^not ok' || true
+  if grep -lE 'Sanitizer|runtime error' "$reports"/* >"$tree/reported"; then
+    xargs cat <"$tree/reported"
     failed=1
   fi
 }
 
 unit_tests asan
 unit_tests tsan
-asan=(AddressSanitizer '-fsanitize=address,undefined -fno-sanitize-recover=all' 'libasan.so libubsan.so')
+asan=(AddressSanitizer '-fsanitize=address,undefined -fno-sanitize-recover=all' libasan.so)
 tsan=(ThreadSanitizer -fsanitize=thread libtsan.so)
 if ((quick)); then
   daemons_under "${asan[@]}" dist/test/netns/pods.test.js --match='*with offloads between the hosts'

@@ -48,12 +48,18 @@ export class Weftd {
   ): Promise<Weftd> {
     await mkdir(directory, { recursive: true });
     const own = [`--run-dir=${directory}`, `--subnet-file=${join(directory, "subnet.env")}`];
-    const node = [process.execPath, ...(options.nodeArgs ?? []), weftdFile, ...own, ...options.args];
+    // A program that runs the one it is given, in front of every daemon: how scripts/sanitizers.sh gets them to start.
+    const wrap = process.env["WEFTD_WRAPPER"];
+    const node = [
+      ...(wrap === undefined ? [] : [wrap]),
+      process.execPath,
+      ...(options.nodeArgs ?? []),
+      weftdFile,
+      ...own,
+      ...options.args,
+    ];
     const [command = "", ...args] = [...wrapper, ...node];
-    // A sanitizer's runtime, when the addon is built with one (scripts/sanitizers.sh): for the daemons alone.
-    const preload = process.env["WEFTD_PRELOAD"];
-    const sanitizer = preload === undefined ? {} : { LD_PRELOAD: preload };
-    const program = ns.start(command, args, { ...process.env, ...sanitizer, ...options.env });
+    const program = ns.start(command, args, { ...process.env, ...options.env });
     const weftd = new Weftd(program, directory);
     ns.onCleanup(() => (weftd.#wasReady && program.exit === null ? mustBalance(weftd) : undefined));
     return weftd;
