@@ -21,7 +21,7 @@ void fragment_begin(struct fragments *f, size_t mtu, const uint8_t *headers, siz
         .header_len = header_len,
         .payload = payload,
         .payload_len = payload_len,
-        .room = (mtu - ip_len) & ~(size_t)7,
+        .room = mtu - ip_len,
     };
 }
 
@@ -48,16 +48,19 @@ size_t fragment_next(struct fragments *f, uint8_t *out, uint8_t **payload, size_
     size_t left = upper + f->payload_len - f->offset;
     if (left == 0)
         return 0;
-    size_t size = left < f->room ? left : f->room;
+    bool last = left <= f->room;
+    size_t size = last ? left : f->room & ~(size_t)7;
     size_t header_len = f->offset == 0 ? f->header_len : f->ip_len;
     memcpy(out, f->headers, header_len);
     if (f->offset > 0)
         blank_options(out + IPV4_HEADER, f->ip_len - IPV4_HEADER);
 
-    unsigned field = get16(out + IPV4_FLAGS); /* the packet may itself be a fragment */
-    unsigned place = (field & OFFSET_MASK) + (unsigned)(f->offset / 8);
-    unsigned more = size < left ? MORE_FRAGMENTS : field & MORE_FRAGMENTS;
-    put16(out + IPV4_FLAGS, more | (place & OFFSET_MASK));
+    if (f->offset > 0 || !last) {
+        unsigned field = get16(out + IPV4_FLAGS); /* the packet may itself be a fragment */
+        unsigned place = (field & OFFSET_MASK) + (unsigned)(f->offset / 8);
+        put16(out + IPV4_FLAGS,
+              (last ? field & MORE_FRAGMENTS : MORE_FRAGMENTS) | (place & OFFSET_MASK));
+    }
     struct ip_info ip = {.family = 4, .upper = f->ip_len};
     ip_set_length(out, &ip, f->ip_len + size);
 

@@ -23,7 +23,7 @@ struct fragments {
     size_t ip_len, header_len;
     uint8_t *payload;
     size_t payload_len;
-    size_t room; /* bytes behind the IPv4 header of every fragment but the last: a multiple of 8 */
+    size_t room;   /* bytes that a fragment may have behind the IPv4 header */
     size_t offset; /* of the next fragment's first byte behind the IPv4 header */
 };
 

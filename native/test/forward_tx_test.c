@@ -411,6 +411,31 @@ static void segments_without_df_are_fragmented_on_a_narrow_path(void)
     }
 }
 
+/* net/ipv4/ip_output.c: only a fragment that others follow ends at a multiple of eight. */
+static void the_last_fragment_fills_the_path(void)
+{
+    struct bed *b = bed_new(FORMAT_UDP);
+    enum { MTU = 38, RESERVED_FLAG = 0x8000 };
+    narrow_path(b, 0, 28 + MTU);
+    struct sample s = SAMPLE(.payload = 26);
+    const uint8_t *expected = one_hop_on(&s);
+    struct packet p = plain_packet(&s);
+    CHECK_EQ(bed_tx(b, &p), DROP_NONE);
+    CHECK_EQ(bed_datagrams(b), 2);
+    check_fragments(b, MTU, expected, s.len, 0, 2, 0);
+    b->queue.flush(b);
+
+    struct sample super = SAMPLE(.payload = 21, .fragment = RESERVED_FLAG);
+    p = super_packet(&super, 11);
+    CHECK_EQ(bed_tx(b, &p), DROP_NONE);
+    CHECK_EQ(bed_datagrams(b), 3); /* the second segment fits, and stays as it is */
+    struct bytes segment = bed_datagram(b, 2);
+    CHECK_EQ(segment.len, MTU);
+    CHECK_EQ(get16(segment.data + 6), RESERVED_FLAG);
+    CHECK(packet_valid(segment.data, segment.len, 20, PROTO_UDP));
+    bed_free(b);
+}
+
 static void paths_too_narrow_for_headers_are_too_big(void)
 {
     struct bed *b = bed_new(FORMAT_UDP);
@@ -548,6 +573,7 @@ const struct test forward_tx_tests[] = {
     {"a narrow path is kept to, and told", a_narrow_path_is_kept_to_and_told},
     {"segments without DF are fragmented on a narrow path",
      segments_without_df_are_fragmented_on_a_narrow_path},
+    {"the last fragment fills the path", the_last_fragment_fills_the_path},
     {"paths too narrow for headers are too big", paths_too_narrow_for_headers_are_too_big},
     {"refused datagrams are reported", refused_datagrams_are_reported},
     {"DSCP and ECN are copied outward", dscp_and_ecn_are_copied_outward},
