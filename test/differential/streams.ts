@@ -67,6 +67,7 @@ export const streamPlan: fc.Arbitrary<StreamPlan> = fc
     ),
     size: fc.oneof(
       { weight: 8, arbitrary: fc.integer({ min: 1, max: 60 }) },
+      { weight: 2, arbitrary: fc.integer({ min: 200, max: 600 }) },
       { weight: 1, arbitrary: fc.integer({ min: 1000, max: 1280 }) },
     ),
     changes: fc.oneof(
@@ -118,7 +119,9 @@ function nth(plan: StreamPlan, source: Bytes, destination: Bytes, n: number, flo
   const changes = new Set(plan.changes.filter((change) => change.n === n).map(({ kind }) => kind));
   const has = (kind: Change["kind"], value: number): number => (changes.has(kind) ? value : 0);
   const { packet } = plan;
-  const length = changes.has("empty") ? 0 : Math.max(plan.size - has("shorter", 1) + has("longer", 1), 0);
+  const length = changes.has("empty")
+    ? 0
+    : Math.max(plan.size - has("shorter", Math.ceil(plan.size / 2)) + has("longer", 1), 0);
   const made = makePacket(
     {
       ...packet,

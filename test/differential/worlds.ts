@@ -27,7 +27,7 @@ const peers: readonly Peer[] = [
   { address: text("2001:db8::4"), node: 30, mac: mac(4, 6), noEcn: false },
 ];
 
-/** Who leases what besides its first subnets: other hosts' subnets inside, underlay addresses, everything. */
+/** Who leases what besides its first subnets: other hosts' subnets inside, underlay addresses, other networks, everything. */
 const extraRoutes: readonly Route[] = [
   { prefix: text("10.42.2.128"), length: 25, to: 3 },
   { prefix: text("10.42.2.200"), length: 32, to: 4 },
@@ -37,12 +37,14 @@ const extraRoutes: readonly Route[] = [
   { prefix: text("192.0.2.1"), length: 32, to: 3 },
   { prefix: text("10.42.1.255"), length: 32, to: 0 },
   { prefix: text("198.51.100.0"), length: 23, to: 0 },
+  { prefix: text("172.16.0.0"), length: 23, to: 3 },
   { prefix: text("10.0.0.0"), length: 9, to: 0 },
   { prefix: text("0.0.0.0"), length: 0, to: 3 },
   { prefix: text("fd00:42:2:0:8000::"), length: 65, to: 3 },
   { prefix: text("fd00:42:1::1:0"), length: 112, to: 0 },
   { prefix: text("2001:db8::"), length: 32, to: 4 },
   { prefix: text("2001:db8::2"), length: 128, to: 4 },
+  { prefix: text("2001:db8:1::"), length: 48, to: 1 },
   { prefix: text("fd00::"), length: 8, to: 1 },
 ];
 
