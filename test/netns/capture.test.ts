@@ -11,7 +11,8 @@ import { ask } from "../../src/cli/client.js";
 import { Agent } from "../support/agent.js";
 import { Bed } from "../support/hosts.js";
 import { type Node, type Overlay, startOverlay } from "../support/overlay.js";
-import { ipv4Udp, readPacket, viewOf } from "../support/packets.js";
+import { udp } from "../support/craft.js";
+import { readPacket, viewOf } from "../support/packets.js";
 import { type PcapngFile, type PcapngPacket, readPcapng } from "../support/pcapng.js";
 import { Program, run, temporaryDirectory, until } from "../support/process.js";
 import { iperf, mustPing, ping } from "../support/traffic.js";
@@ -112,7 +113,7 @@ test("drops are shown with their reason, and filtered by it", async (t) => {
   const sender = await Agent.start(a.host.ns);
   const fields = { sourcePort: 4000, destinationPort: 5000 };
   const send = async (destination: string, ttl = 64, source = "10.5.1.0"): Promise<void> => {
-    const packet = ipv4Udp({ ...fields, source, destination, ttl }, Buffer.from("weft"));
+    const packet = udp({ ...fields, source, destination, ttl }, Buffer.from("weft"));
     await sender.do("raw-send", { hex: Buffer.from(packet).toString("hex"), address: destination });
     await mustBalance(a.weftd);
   };

@@ -8,15 +8,15 @@ import test from "ava";
 import { Agent } from "../support/agent.js";
 import { Bed, type Host } from "../support/hosts.js";
 import { Overlay, ports } from "../support/overlay.js";
-import { ipv4Udp } from "../support/packets.js";
+import { udp } from "../support/craft.js";
 import { until } from "../support/process.js";
 import type { Weftd } from "../support/weftd.js";
 
 const data = Buffer.from("weft");
 const fields = { destination: "10.5.1.0", sourcePort: 4000, destinationPort: 4001, ttl: 9 } as const;
-const legitimate = ipv4Udp({ ...fields, source: "10.5.2.2" }, data);
+const legitimate = udp({ ...fields, source: "10.5.2.2" }, data);
 /** From an address that nobody leases. */
-const external = ipv4Udp({ ...fields, source: "203.0.113.9" }, data);
+const external = udp({ ...fields, source: "203.0.113.9" }, data);
 
 /** Sends inner packets as host2, the peer, or host3, the stranger, in flannel's udp format. */
 type Send = (from: "peer" | "stranger", packet: Uint8Array) => Promise<void>;

@@ -9,7 +9,8 @@ import { Agent } from "../support/agent.js";
 import { Capture } from "../support/capture.js";
 import { Bed } from "../support/hosts.js";
 import { type Node, Overlay, ports } from "../support/overlay.js";
-import { ipv4Udp, readPacket, viewOf } from "../support/packets.js";
+import { udp } from "../support/craft.js";
+import { readPacket, viewOf } from "../support/packets.js";
 
 async function start(t: ExecutionContext): Promise<{ weft: Node; peer: Agent }> {
   const bed = await Bed.create(t.teardown, { hosts: 2 });
@@ -22,7 +23,7 @@ async function start(t: ExecutionContext): Promise<{ weft: Node; peer: Agent }> 
 }
 
 /** A socket in weft's pod, and what datagrams of flannel's pod to it have in common. */
-async function listen({ pod }: Node): Promise<{ receiver: Agent; fields: Parameters<typeof ipv4Udp>[0] }> {
+async function listen({ pod }: Node): Promise<{ receiver: Agent; fields: Parameters<typeof udp>[0] }> {
   const receiver = await Agent.start(pod.ns);
   await receiver.do("udp-open", { address: "0.0.0.0", port: 5000 });
   const fields = {
@@ -46,7 +47,7 @@ test("what weft sends is the inner packet and nothing else, its TTL one less, it
     t.is(received.address, weft.host.address);
     t.is(received.port, ports.udp);
     const packet = Buffer.from(received.hex, "hex");
-    const expected = ipv4Udp(
+    const expected = udp(
       {
         source: weft.pod.address,
         destination: "10.5.2.9",
@@ -69,7 +70,7 @@ test("what a flannel node sends reaches the pod unchanged but for the host's TTL
   const { receiver, fields } = await listen(weft);
   const texts = ["weft", "", "x".repeat(1444)];
   for (const text of texts) {
-    const packet = ipv4Udp({ ...fields, ttl: 10 }, Buffer.from(text));
+    const packet = udp({ ...fields, ttl: 10 }, Buffer.from(text));
     await peer.do("udp-send", {
       hex: Buffer.from(packet).toString("hex"),
       address: weft.host.address,
@@ -86,22 +87,22 @@ test("what a flannel node sends reaches the pod unchanged but for the host's TTL
   // weft takes nothing from the TTL when it unpacks; the host's routing behind it takes one.
   t.deepEqual(
     seen.map(hex),
-    texts.map((text) => hex(ipv4Udp({ ...fields, ttl: 9 }, Buffer.from(text)))),
+    texts.map((text) => hex(udp({ ...fields, ttl: 9 }, Buffer.from(text)))),
   );
 });
 
 test("damaged and strange datagrams are dropped under their reason, and the next one passes", async (t) => {
   const { weft, peer } = await start(t);
   const { receiver, fields } = await listen(weft);
-  const good = ipv4Udp(fields, Buffer.from("good"));
+  const good = udp(fields, Buffer.from("good"));
   const withByte = (at: number, value: number): Uint8Array => Uint8Array.from(good).fill(value, at, at + 1);
   const cases = [
     { reason: "runt", packet: good.subarray(0, good.length - 1) },
     { reason: "bad_header", packet: withByte(0, 0x44) },
     { reason: "bad_checksum", packet: withByte(8, 63) },
-    { reason: "spoofed", packet: ipv4Udp({ ...fields, source: "10.5.3.9" }, Buffer.from("bad")) },
-    { reason: "not_local", packet: ipv4Udp({ ...fields, destination: "10.5.3.9" }, Buffer.from("bad")) },
-    { reason: "martian", packet: ipv4Udp({ ...fields, source: weft.pod.address }, Buffer.from("bad")) },
+    { reason: "spoofed", packet: udp({ ...fields, source: "10.5.3.9" }, Buffer.from("bad")) },
+    { reason: "not_local", packet: udp({ ...fields, destination: "10.5.3.9" }, Buffer.from("bad")) },
+    { reason: "martian", packet: udp({ ...fields, source: weft.pod.address }, Buffer.from("bad")) },
   ];
   for (const { reason, packet } of cases) {
     for (const bytes of [packet, good]) {

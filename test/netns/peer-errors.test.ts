@@ -7,9 +7,9 @@
  */
 import test from "ava";
 import { Agent, Stream } from "../support/agent.js";
+import { icmpError, udp } from "../support/craft.js";
 import { Bed } from "../support/hosts.js";
 import { Overlay, ports, startOverlay, type Node } from "../support/overlay.js";
-import { ICMP, ipv4, ipv4Udp, checksum, viewOf } from "../support/packets.js";
 import { until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
 import { mustBalance, type Weftd } from "../support/weftd.js";
@@ -57,11 +57,7 @@ for (const format of ["udp", "vxlan"] as const) {
 /** "Fragmentation needed" about a datagram of the tunnel, as anybody can forge it (RFC 792, RFC 1191). */
 function fragmentationNeeded(from: string, a: string, b: string, port: number, mtu: number): Uint8Array {
   const ends = { source: a, destination: b, sourcePort: port, destinationPort: port };
-  const message = Buffer.concat([new Uint8Array(8), ipv4Udp(ends, new Uint8Array(64))]);
-  message.set([3, 4]);
-  viewOf(message).setUint16(6, mtu);
-  viewOf(message).setUint16(2, checksum(message));
-  return ipv4({ source: from, destination: a, protocol: ICMP }, message);
+  return icmpError(from, 3, 4, udp(ends, new Uint8Array(64)), mtu);
 }
 
 test("a forged word about the path narrows it to the floor at most, and traffic goes on", async (t) => {

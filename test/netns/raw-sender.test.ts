@@ -8,7 +8,8 @@ import test from "ava";
 import { Agent } from "../support/agent.js";
 import { Bed } from "../support/hosts.js";
 import { Overlay, ports } from "../support/overlay.js";
-import { checksum, ipv4Udp, readPacket, viewOf } from "../support/packets.js";
+import { udp } from "../support/craft.js";
+import { readPacket } from "../support/packets.js";
 import { mustBalance } from "../support/weftd.js";
 
 const fields = {
@@ -21,26 +22,15 @@ const fields = {
 } as const;
 const data = Buffer.from("weft");
 
-/** The packet with IP options behind its header. */
-function withOptions(packet: Uint8Array, options: readonly number[]): Uint8Array {
-  const header = Buffer.concat([packet.subarray(0, 20), Buffer.from(options)]);
-  const view = viewOf(header);
-  view.setUint8(0, 0x40 | (header.length / 4));
-  view.setUint16(2, packet.length + options.length);
-  view.setUint16(10, 0);
-  view.setUint16(10, checksum(header));
-  return Buffer.concat([header, packet.subarray(20)]);
-}
-
 const dropped = [
-  ["ttl", ipv4Udp({ ...fields, ttl: 1 }, data)],
-  ["ttl", ipv4Udp({ ...fields, ttl: 0 }, data)],
-  ["martian", ipv4Udp({ ...fields, source: "127.0.0.1" }, data)],
-  ["martian", ipv4Udp({ ...fields, source: "224.0.0.5" }, data)],
-  ["source_route", withOptions(ipv4Udp(fields, data), [131, 7, 4, 10, 5, 2, 9, 0])],
-  ["source_route", withOptions(ipv4Udp(fields, data), [1, 137, 7, 4, 10, 5, 2, 9])],
-  ["no_route", ipv4Udp({ ...fields, destination: "10.5.77.1" }, data)],
-  ["own_subnet", ipv4Udp({ ...fields, destination: "10.5.1.99" }, data)],
+  ["ttl", udp({ ...fields, ttl: 1 }, data)],
+  ["ttl", udp({ ...fields, ttl: 0 }, data)],
+  ["martian", udp({ ...fields, source: "127.0.0.1" }, data)],
+  ["martian", udp({ ...fields, source: "224.0.0.5" }, data)],
+  ["source_route", udp({ ...fields, options: [131, 7, 4, 10, 5, 2, 9, 0] }, data)],
+  ["source_route", udp({ ...fields, options: [1, 137, 7, 4, 10, 5, 2, 9] }, data)],
+  ["no_route", udp({ ...fields, destination: "10.5.77.1" }, data)],
+  ["own_subnet", udp({ ...fields, destination: "10.5.1.99" }, data)],
 ] as const;
 
 test("what a raw sender writes is forwarded exactly or dropped under its reason", async (t) => {
@@ -69,9 +59,9 @@ test("what a raw sender writes is forwarded exactly or dropped under its reason"
   // A record-route option is the routers' business, not ours; sixty bytes are the longest header there is.
   const recordRoute = [7, 39, 4, ...Array<number>(36).fill(0), 0];
   for (const options of [[], recordRoute]) {
-    await send(withOptions(ipv4Udp(fields, data), options));
+    await send(udp({ ...fields, options }, data));
     const { hex } = await peer.datagram();
-    const expected = withOptions(ipv4Udp({ ...fields, ttl: fields.ttl - 1 }, data), options);
+    const expected = udp({ ...fields, options, ttl: fields.ttl - 1 }, data);
     t.is(hex, Buffer.from(expected).toString("hex"));
   }
 });

@@ -10,7 +10,7 @@ import type { CounterStatus, TraceStatus } from "../../src/observe/status.js";
 import { Agent } from "../support/agent.js";
 import { Bed } from "../support/hosts.js";
 import { Overlay, ports, vni } from "../support/overlay.js";
-import { ipv4Udp } from "../support/packets.js";
+import { udp } from "../support/craft.js";
 import { tryRun, until } from "../support/process.js";
 import type { Weftd } from "../support/weftd.js";
 
@@ -89,7 +89,7 @@ async function check(
   t.is(answer.verdict, reason === null ? "forwarded" : "dropped");
   if (direction === "tx") t.is(answer.reply?.replace(/,.*/, "") ?? null, told ?? null, name);
   const fields = { source, destination, sourcePort: 49152, destinationPort: port };
-  await send(ipv4Udp(fields, new Uint8Array(size - 28)));
+  await send(udp(fields, new Uint8Array(size - 28)));
   const moved = await until(`the fate of ${name}`, async () => {
     const rows = gained(before, await weftd.ask("/counters"), direction);
     return rows.length === 0 ? null : rows;

@@ -1,9 +1,9 @@
 /**
- * Packets as bytes, the slow and obvious way: taking apart what was captured with every length and checksum looked
- * at, and putting together what a test sends. It shares nothing with the native code, so that one can find the
- * other's mistakes. Addresses are text, numbers are host integers.
+ * Packets taken apart, the slow and obvious way, with every length and checksum looked at; craft.ts puts them together.
+ * It shares nothing with the native code, so that one can find the other's mistakes. Addresses are text, numbers are
+ * host integers.
  */
-import { ipFromBytes, parseIp } from "../../src/net/ip.js";
+import { ipFromBytes } from "../../src/net/ip.js";
 
 export const ICMP = 1;
 export const TCP = 6;
@@ -75,51 +75,8 @@ export function readPacket(bytes: Uint8Array): IpPacket {
   };
 }
 
-export interface Ipv4Fields {
-  readonly source: string;
-  readonly destination: string;
-  readonly protocol: number;
-  readonly ttl?: number;
-  readonly id?: number;
-}
-
-/** An IPv4 packet with DF set around `payload`. */
-export function ipv4(fields: Ipv4Fields, payload: Uint8Array): Uint8Array {
-  const header = new Uint8Array(20);
-  const view = viewOf(header);
-  view.setUint8(0, 0x45);
-  view.setUint16(2, 20 + payload.length);
-  view.setUint16(4, fields.id ?? 0);
-  view.setUint16(6, 0x4000);
-  view.setUint8(8, fields.ttl ?? 64);
-  view.setUint8(9, fields.protocol);
-  header.set(addresses(fields.source, fields.destination), 12);
-  view.setUint16(10, checksum(header));
-  return Buffer.concat([header, payload]);
-}
-
-/** A UDP datagram in an IPv4 packet. */
-export function ipv4Udp(
-  fields: Omit<Ipv4Fields, "protocol"> & { readonly sourcePort: number; readonly destinationPort: number },
-  data: Uint8Array,
-): Uint8Array {
-  const segment = new Uint8Array(8 + data.length);
-  const view = viewOf(segment);
-  view.setUint16(0, fields.sourcePort);
-  view.setUint16(2, fields.destinationPort);
-  view.setUint16(4, segment.length);
-  segment.set(data, 8);
-  const pseudo = pseudoHeader(addresses(fields.source, fields.destination), segment.length, UDP);
-  view.setUint16(6, checksum(pseudo, segment) || 0xffff);
-  return ipv4({ ...fields, protocol: UDP }, segment);
-}
-
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function addresses(source: string, destination: string): Uint8Array {
-  return Buffer.concat([source, destination].map((text) => parseIp(text)?.bytes ?? new Uint8Array()));
 }
 
 function pseudoHeader(sourceAndDestination: Uint8Array, length: number, protocol: number): Uint8Array {
