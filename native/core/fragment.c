@@ -58,8 +58,8 @@ size_t fragment_next(struct fragments *f, uint8_t *out, uint8_t **payload, size_
     if (f->offset > 0 || !last) {
         unsigned field = get16(out + IPV4_FLAGS); /* the packet may itself be a fragment */
         unsigned place = (field & OFFSET_MASK) + (unsigned)(f->offset / 8);
-        put16(out + IPV4_FLAGS,
-              (last ? field & MORE_FRAGMENTS : MORE_FRAGMENTS) | (place & OFFSET_MASK));
+        unsigned more = last ? field & MORE_FRAGMENTS : MORE_FRAGMENTS;
+        put16(out + IPV4_FLAGS, more | (place & OFFSET_MASK));
     }
     struct ip_info ip = {.family = 4, .upper = f->ip_len};
     ip_set_length(out, &ip, f->ip_len + size);
