@@ -6,8 +6,8 @@
  * another's; what another node holds is left alone and reported. A key without an etcd lease is an operator's
  * reservation and stays one.
  *
- * Leases end by the time that passes, also while this host is suspended: their clock is CLOCK_BOOTTIME, looked at every
- * second.
+ * Leases end by the time that passes, also while this host is suspended: their clock is CLOCK_BOOTTIME, looked at twice
+ * a second.
  */
 import { randomBytes } from "node:crypto";
 import { uptime } from "node:os";
@@ -20,7 +20,7 @@ import { type Compare, type KeyRange, singleKey } from "./messages.js";
 import { type Entry, type RangeWatch, toEntry } from "./range-watch.js";
 
 const TTL_SECONDS = 86_400;
-const TICK_MS = 1000;
+const TICK_MS = 500;
 /** When a tick takes this long, in seconds, the process or the host was asleep. */
 const SLEPT_SECONDS = 10;
 const NO_LEASE = "0";

@@ -2,12 +2,13 @@
  * This node's lease against a real etcd: taken, kept, lost and put back, contested, given back. Rows C12–C18 and C26
  * of the fault catalogue; what others write is written with etcdctl.
  */
-import test, { type ExecutionContext } from "ava";
+import test from "ava";
 import { WeftError } from "../../src/config/errors.js";
 import { EtcdClient } from "../../src/etcd/client.js";
 import { prefixRange, singleKey } from "../../src/etcd/messages.js";
 import { type Claim, OwnLease } from "../../src/etcd/own-lease.js";
 import { RangeWatch } from "../../src/etcd/range-watch.js";
+import { requestsSince, startTogether } from "../support/crowd.js";
 import { type Etcd, startEtcd } from "../support/etcd.js";
 import {
   etcdLease,
@@ -27,7 +28,7 @@ import { until } from "../support/process.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 
 /** What a busy machine may add to a bound. */
-const SLACK_MS = 1000;
+const SLACK_MS = 3000;
 const BACK_MS = 2000 + SLACK_MS;
 /** For what has no bound of its own. */
 const PATIENCE_MS = 30_000;
@@ -82,14 +83,14 @@ test("C12, C13: a subnet that another node took is left to it and the node fails
 test("C13: a lease is renewed in time, and nothing is written for it", async (t) => {
   const etcd = await withConfig(t);
   const key = `${PREFIX}/subnets/10.5.40.0-24`;
-  const id = await putLease(etcd, key, "10.99.0.1", 4);
+  const id = await putLease(etcd, key, "10.99.0.1", 8);
   const node = await joinNetwork(t, options(etcd), "10.99.0.1");
   t.is(leaseKey(node), key);
   const written = await modRevision(etcd, key);
   const before = (await etcd.requests()).get("LeaseKeepAlive") ?? 0;
   await until(
-    "renewals for two lifetimes",
-    async () => (((await etcd.requests()).get("LeaseKeepAlive") ?? 0) - before >= 6 ? true : null),
+    "renewals for more than a lifetime",
+    async () => (((await etcd.requests()).get("LeaseKeepAlive") ?? 0) - before >= 4 ? true : null),
     PATIENCE_MS,
   );
   t.is(await etcdLease(etcd, key), id);
@@ -132,15 +133,23 @@ test("C14: after a sleep the lease is checked at once, on a new connection, and 
 test("C2: half a lease without a renewal is an alarm, and its end is told", async (t) => {
   const etcd = await withConfig(t);
   const key = `${PREFIX}/subnets/10.5.40.0-24`;
-  await putLease(etcd, key, "10.99.0.1", 10);
+  await putLease(etcd, key, "10.99.0.1", 15);
   const wire = await TcpProxy.start(t.teardown, etcd.endpoint);
   const node = await joinNetwork(t, options(wire), "10.99.0.1");
-  await until("a renewal", () => ((node.registry.status().leaseTtlSeconds ?? 99) <= 10 ? true : null));
+  await until(
+    "a renewal",
+    () => ((node.registry.status().leaseTtlSeconds ?? 99) <= 15 ? true : null),
+    PATIENCE_MS,
+  );
   wire.cut();
-  await until("the alarm", () => (/half of this/.test(node.registry.status().problem ?? "") ? true : null));
+  await until(
+    "the alarm",
+    () => (/half of this/.test(node.registry.status().problem ?? "") ? true : null),
+    PATIENCE_MS,
+  );
   wire.heal();
   await until("no problem", () => (node.registry.status().problem === null ? true : null));
-  t.true((node.registry.status().leaseTtlSeconds ?? 0) > 5);
+  t.true((node.registry.status().leaseTtlSeconds ?? 0) > 7.5);
 });
 
 test("C16: a full pool is a failure until a subnet is free", async (t) => {
@@ -222,7 +231,7 @@ test("C26: an etcd without space renews leases, and is not asked for new ones in
   const etcd = await startEtcd(t.teardown, { flags: ["--quota-backend-bytes=1000000"] });
   await etcd.put(`${PREFIX}/config`, UDP);
   const key = `${PREFIX}/subnets/10.5.40.0-24`;
-  await putLease(etcd, key, "10.99.0.1", 4);
+  await putLease(etcd, key, "10.99.0.1", 8);
   const node = await joinNetwork(t, options(etcd), "10.99.0.1");
   await until("etcd is full", () =>
     etcd.put("/waste", "x".repeat(100_000)).then(
@@ -235,8 +244,8 @@ test("C26: an etcd without space renews leases, and is not asked for new ones in
   const waiting = late.acquire(await request(late, "10.99.0.2"), forever);
   await until("the report", () => (/space exceeded/.test(late.status().problem ?? "") ? true : null));
   await until(
-    "renewals for two lifetimes",
-    async () => (((await etcd.requests()).get("LeaseKeepAlive") ?? 0) - before >= 6 ? true : null),
+    "renewals for more than a lifetime",
+    async () => (((await etcd.requests()).get("LeaseKeepAlive") ?? 0) - before >= 4 ? true : null),
     PATIENCE_MS,
   );
   t.not(await etcd.get(key), null);
@@ -252,13 +261,8 @@ test("C26: an etcd without space renews leases, and is not asked for new ones in
   t.is(late.status().problem, null);
 });
 
-/** What nodes asked of etcd since `before`, but for renewals. */
 async function asked(etcd: Etcd, before: ReadonlyMap<string, number>): Promise<Record<string, number>> {
-  const methods = ["Range", "Txn", "Watch", "LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "Put"];
-  const now = await etcd.requests();
-  return Object.fromEntries(
-    methods.map((method) => [method, (now.get(method) ?? 0) - (before.get(method) ?? 0)]),
-  );
+  return requestsSince(before, await etcd.requests());
 }
 
 test("C18: a start takes 6 requests, a restart 5, and none more for each peer", async (t) => {
@@ -281,31 +285,20 @@ test("C18: a start takes 6 requests, a restart 5, and none more for each peer", 
   t.like(await asked(etcd, again), { Range: 2, Watch: 2, LeaseGrant: 0, Txn: 0, LeaseKeepAlive: 1 });
 });
 
-/** Nodes that all start at once. */
-function startTogether(t: ExecutionContext, etcd: Etcd, count: number) {
-  return Array.from({ length: count }, async (_, index) => {
-    const registry = openRegistry(t, options(etcd));
-    const address = `10.99.${1 + (index >> 8)}.${index & 255}`;
-    const lease = await registry.acquire(await request(registry, address), forever);
-    return { registry, lease };
+for (const [count, network] of [
+  [8, '{"Network":"10.5.0.0/20","SubnetLen":24,"SubnetMax":"10.5.10.0"}'],
+  [50, '{"Network":"10.0.0.0/12"}'],
+] as const) {
+  test(`C18: ${count} nodes that race for ${network} all get a subnet, with one more request per conflict`, async (t) => {
+    const etcd = await withConfig(t, network);
+    const { leases, requests, conflicts } = await startTogether(t.teardown, etcd, count);
+    t.is(new Set(leases.map(({ key }) => key)).size, count);
+    t.is((await etcd.keys(`${PREFIX}/subnets/`)).length, count);
+    // The etcd lease is kept between tries, and the answer to a lost transaction says who was faster.
+    t.like(requests, { Range: 2 * count, LeaseGrant: count, LeaseRevoke: 0, LeaseKeepAlive: 0, Put: 0 });
+    t.log(`${conflicts} conflicts`);
   });
 }
-
-test("C18: of 8 nodes that race for 10 subnets each gets its own, with at most 2 more requests per conflict", async (t) => {
-  const etcd = await withConfig(t, '{"Network":"10.5.0.0/20","SubnetLen":24,"SubnetMax":"10.5.10.0"}');
-  const before = await etcd.requests();
-  const nodes = await Promise.all(startTogether(t, etcd, 8));
-  t.is(new Set(nodes.map(({ lease }) => lease.key)).size, 8);
-  t.is((await etcd.keys(`${PREFIX}/subnets/`)).length, 8);
-  const { Txn = 0, LeaseGrant, LeaseRevoke, Range = 0 } = await asked(etcd, before);
-  t.like(
-    { LeaseGrant, LeaseRevoke },
-    { LeaseGrant: 8, LeaseRevoke: 0 },
-    "the etcd lease is kept between tries",
-  );
-  t.is(Range, 16 + 1, "etcdctl asked once");
-  t.log(`${Txn - 8} conflicts`);
-});
 
 test("C16, C18: of 8 nodes that race for 5 subnets three wait and say so, and hold nothing", async (t) => {
   const etcd = await withConfig(t, '{"Network":"10.5.0.0/20","SubnetLen":24,"SubnetMax":"10.5.5.0"}');
