@@ -27,19 +27,21 @@ const sized4 = (size: number, fields: Partial<IpFields> = {}): Uint8Array =>
   udp({ ...tx4, ...fields }, pattern(size - 28));
 const sized6 = (size: number): Uint8Array => udp(tx6, pattern(size - 48));
 
-/** The fragments of an IPv4 packet without options: as large as fits, each a multiple of eight bytes (RFC 791 3.2). */
+/**
+ * The fragments of an IPv4 packet without options: as large as fits, and a multiple of eight bytes where another
+ * follows (RFC 791 3.2, net/ipv4/ip_output.c).
+ */
 export function fragments(fields: IpFields, protocol: number, body: Uint8Array, mtu: number): Uint8Array[] {
-  const step = (mtu - 20) & ~7;
-  const start = fields.offset ?? 0;
-  const cuts = Array.from({ length: Math.ceil(body.length / step) }, (_, i) => i * step);
-  return cuts.map((at) => {
-    const last = at + step >= body.length;
-    return ip(
-      { ...fields, offset: start + at, more: !last || fields.more === true },
-      protocol,
-      body.subarray(at, at + step),
-    );
-  });
+  const room = mtu - 20;
+  const packets: Uint8Array[] = [];
+  for (let at = 0, size = 0; at < body.length; at += size) {
+    const last = body.length - at <= room;
+    size = last ? body.length - at : room & ~7;
+    const offset = (fields.offset ?? 0) + at;
+    const more = !last || fields.more === true;
+    packets.push(ip({ ...fields, offset, more }, protocol, body.subarray(at, at + size)));
+  }
+  return packets;
 }
 
 const loose = { ...tx4, df: false, id: 0x1234 } as const;
@@ -86,6 +88,9 @@ export const sizes: readonly TxCase[] = [
   cut("without DF, exactly twice what fits", loose, (lab) => pattern(2 * ((lab.mtu - 20) & ~7))),
   cut("without DF, one byte more than twice what fits", loose, (lab) =>
     pattern(2 * ((lab.mtu - 20) & ~7) + 1),
+  ),
+  cut("without DF, a last fragment that fills the MTU to its last byte", loose, (lab) =>
+    pattern(((lab.mtu - 20) & ~7) + lab.mtu - 20),
   ),
   cut("without DF, 60 000 bytes", loose, () => pattern(60_000)),
   cut("without DF, with DSCP and ECN, which every outer header has", { ...loose, tos: 0xba }, () =>
