@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures what the tests reach, and fails where that is less than promised in docs/testing.md:
+# Measures what the tests reach, and fails where that is less than CONTRIBUTING.md says:
 #   native  native/core, by the unit tests in C and the corpora of the fuzz targets (gcov)
 #   src     src/, by all tests in TypeScript; the daemons they start write down their part when they exit (c8)
 # Prints a table and the lines that were not reached. `npm run coverage -- native` measures only that.
