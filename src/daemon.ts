@@ -125,7 +125,12 @@ class Daemon implements Subject {
     this.registry =
       options.registry.kind === "file"
         ? new FileRegistry(options.registry, log)
-        : new EtcdRegistry(options.registry, options.leaseRenewMarginMinutes, log);
+        : new EtcdRegistry(
+            options.registry,
+            options.leaseRenewMarginMinutes,
+            join(options.stateDir, "etcd-memory"),
+            log,
+          );
   }
 
   get health(): ReturnType<Health["status"]> {
@@ -267,9 +272,10 @@ class Daemon implements Subject {
     }
   }
 
-  #apply({ peers, rejected }: Snapshot): void {
-    const { config, underlay, dataplane, own, tun } = this;
-    if (config === null || underlay === null || dataplane === null || own === null || tun === null) return;
+  #apply({ config, peers, rejected }: Snapshot): void {
+    this.config = config;
+    const { underlay, dataplane, own, tun } = this;
+    if (underlay === null || dataplane === null || own === null || tun === null) return;
     const tables = compileTables({
       ...hostSettings(this.#options, config, underlay),
       mtu: tun.mtu,

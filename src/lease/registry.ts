@@ -25,6 +25,8 @@ export interface LeaseRequest {
 
 /** A consistent picture of the registry: everything that is in it, not a change. */
 export interface Snapshot {
+  /** What is in force; of the config that the start began with, only some fields change. */
+  readonly config: NetworkConfig;
   /** Every other node's lease; this node's own is not in it. */
   readonly peers: readonly Lease[];
   readonly rejected: readonly Rejection[];

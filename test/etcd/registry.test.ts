@@ -49,7 +49,7 @@ test("a lease is written as flannel writes it, on an etcd lease of a day", async
   t.is(await etcd.get(leaseKey(node)), '{"PublicIP":"10.99.0.1","PublicIPv6":null}');
   const ttl = await etcd.ctl("lease", "timetolive", await etcdLease(etcd, leaseKey(node)));
   t.regex(ttl, /granted with TTL\(86400s\)/);
-  t.deepEqual(node.snapshots.at(-1), { peers: [], rejected: [], held: 0 });
+  t.like(node.snapshots.at(-1), { peers: [], rejected: [], held: 0 });
   t.true((node.registry.status().leaseTtlSeconds ?? 0) > 86_000);
 });
 

@@ -32,9 +32,13 @@ export function options(
   };
 }
 
-/** A registry of a node of its own, closed with the test. */
-export function openRegistry(t: ExecutionContext, etcdOptions: EtcdOptions): EtcdRegistry {
-  const registry = new EtcdRegistry(etcdOptions, 60, pino({ level: "silent" }));
+/** A registry of a node of its own, closed with the test; without a path it remembers nothing. */
+export function openRegistry(
+  t: ExecutionContext,
+  etcdOptions: EtcdOptions,
+  memoryPath = "/dev/null/none",
+): EtcdRegistry {
+  const registry = new EtcdRegistry(etcdOptions, 60, memoryPath, pino({ level: "silent" }));
   t.teardown(() => registry.close());
   return registry;
 }
@@ -69,8 +73,9 @@ export async function joinNetwork(
   etcdOptions: EtcdOptions,
   address: string,
   changes: Partial<LeaseRequest> = {},
+  memoryPath?: string,
 ): Promise<Node> {
-  const registry = openRegistry(t, etcdOptions);
+  const registry = openRegistry(t, etcdOptions, memoryPath);
   const lease = await registry.acquire(await request(registry, address, changes), forever);
   const snapshots: Snapshot[] = [];
   await registry.watch((snapshot) => snapshots.push(snapshot), forever);

@@ -227,7 +227,7 @@ test("a file behind a link follows the link", async (t) => {
   await writeFile(join(directory, "two", "peers.yaml"), HEAD + node("alpha", 1));
   await symlink("two", join(directory, "data.new"));
   await rename(join(directory, "data.new"), join(directory, "data"));
-  t.deepEqual(await sees(running), { peers: [], rejected: [], held: 0 });
+  t.like(await sees(running), { peers: [], rejected: [], held: 0 });
 });
 
 test("an invalid or missing file changes nothing, is reported, and is forgotten when it is right again", async (t) => {
