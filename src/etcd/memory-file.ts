@@ -52,7 +52,9 @@ export class MemoryFile {
     this.#content = null;
     await this.#saving;
     this.#written = "";
-    await rm(this.#path, { force: true });
+    await rm(this.#path, { force: true }).catch((err: unknown) => {
+      this.#log.warn({ err, path: this.#path }, "memory of etcd cannot be removed");
+    });
   }
 
   /** Writes what is yet to be written. */
