@@ -128,8 +128,8 @@ class Daemon implements Subject {
         : new EtcdRegistry(
             options.registry,
             options.leaseRenewMarginMinutes,
-            join(options.stateDir, "etcd-memory"),
             log,
+            join(options.stateDir, "etcd-memory"),
           );
   }
 

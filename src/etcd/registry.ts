@@ -54,7 +54,7 @@ export class EtcdRegistry implements Registry {
   readonly #ownLease: OwnLease;
   readonly #closing = new AbortController();
   readonly #tasks: Promise<void>[] = [];
-  readonly #memory: MemoryFile;
+  readonly #memory: MemoryFile | null;
   /** What stands in for etcd's leases before the first list. */
   #remembered: readonly Entry[] = [];
   /** Every entry is read once, and its lease's text remembered with it. */
@@ -70,17 +70,22 @@ export class EtcdRegistry implements Registry {
 
   /**
    * @param renewMarginMinutes the own lease is renewed this long before its end at the latest
-   * @param memoryPath where to remember what was in use last
+   * @param memoryPath where to remember what was in use last; null = nowhere
    * @throws ConfigError when the TLS files cannot be used
    */
-  constructor(options: EtcdOptions, renewMarginMinutes: number, memoryPath: string, log: Logger) {
+  constructor(
+    options: EtcdOptions,
+    renewMarginMinutes: number,
+    log: Logger,
+    memoryPath: string | null = null,
+  ) {
     this.#options = options;
     this.#log = log.child({ component: "etcd" });
     this.#client = new EtcdClient(options, this.#log);
     this.#subnetsPrefix = `${options.prefix}/subnets/`;
     this.#config = new ConfigWatch(this.#client, `${options.prefix}/config`, this.#log);
     this.#subnets = new RangeWatch(this.#client, prefixRange(this.#subnetsPrefix), this.#log);
-    this.#memory = new MemoryFile(memoryPath, this.#log);
+    this.#memory = memoryPath === null ? null : new MemoryFile(memoryPath, this.#log);
     this.#withdrawals = new Withdrawals(options.withdrawalHoldMs);
     this.#ownLease = new OwnLease(this.#client, this.#subnets, renewMarginMinutes * 60, this.#log);
   }
@@ -142,7 +147,7 @@ export class EtcdRegistry implements Registry {
     const deliver = (fresh: boolean): void => {
       if (stop.aborted) return;
       onSnapshot(this.#snapshot(own, fresh));
-      if (this.#subnets.listed) this.#memory.write(() => this.#remember(own));
+      if (this.#subnets.listed) this.#memory?.write(() => this.#remember(own));
       if (this.#withdrawals.dueAt === null || this.#releasing) return;
       this.#releasing = true;
       this.#background(this.#release(deliver));
@@ -192,7 +197,7 @@ export class EtcdRegistry implements Registry {
     await this.#keeping.ended;
     try {
       const what = await this.#ownLease.giveUp();
-      await this.#memory.forget();
+      await this.#memory?.forget();
       if (what === "lease") return `the lease ${own.lease.key} is given back`;
       if (what === "nothing") return `the lease ${own.lease.key} was not this node's any more`;
       return `${own.lease.key} is a reservation, a key without an etcd lease: it stays; remove it with etcdctl`;
@@ -209,7 +214,7 @@ export class EtcdRegistry implements Registry {
     this.#closing.abort(new WeftError("the registry is closed"));
     this.#client.close();
     await Promise.all(this.#tasks);
-    await this.#memory.close();
+    await this.#memory?.close();
   }
 
   /** The picture is that of the last run. */
@@ -220,7 +225,7 @@ export class EtcdRegistry implements Registry {
   /** The memory of the last run, if it is of this prefix and, as far as one can tell, of this cluster. */
   #recall(): Memory | null {
     const { prefix, endpoints } = this.#options;
-    const memory = this.#memory.read();
+    const memory = this.#memory?.read() ?? null;
     if (memory?.prefix !== prefix || !memory.endpoints.some((each) => endpoints.includes(each))) return null;
     try {
       parseNetworkConfig(memory.config);

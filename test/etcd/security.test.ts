@@ -87,7 +87,7 @@ test("C11: a CA alone is honoured, and a server that it did not sign is refused"
 
 test("C11: TLS files that cannot be read are a wrong setting", (t) => {
   const wrong = options({ endpoint: "https://127.0.0.1:1" }, { caFile: "/nonexistent/ca.pem" });
-  t.throws(() => new EtcdRegistry(wrong, 60, "/dev/null/none", pino({ level: "silent" })), {
+  t.throws(() => new EtcdRegistry(wrong, 60, pino({ level: "silent" })), {
     name: "ConfigError",
     message: /\/nonexistent\/ca\.pem/,
   });

@@ -36,9 +36,9 @@ export function options(
 export function openRegistry(
   t: ExecutionContext,
   etcdOptions: EtcdOptions,
-  memoryPath = "/dev/null/none",
+  memoryPath: string | null = null,
 ): EtcdRegistry {
-  const registry = new EtcdRegistry(etcdOptions, 60, memoryPath, pino({ level: "silent" }));
+  const registry = new EtcdRegistry(etcdOptions, 60, pino({ level: "silent" }), memoryPath);
   t.teardown(() => registry.close());
   return registry;
 }
@@ -73,7 +73,7 @@ export async function joinNetwork(
   etcdOptions: EtcdOptions,
   address: string,
   changes: Partial<LeaseRequest> = {},
-  memoryPath?: string,
+  memoryPath: string | null = null,
 ): Promise<Node> {
   const registry = openRegistry(t, etcdOptions, memoryPath);
   const lease = await registry.acquire(await request(registry, address, changes), forever);
