@@ -34,12 +34,13 @@ const sized6 = (size: number): Uint8Array => udp(tx6, pattern(size - 48));
 export function fragments(fields: IpFields, protocol: number, body: Uint8Array, mtu: number): Uint8Array[] {
   const room = mtu - 20;
   const packets: Uint8Array[] = [];
-  for (let at = 0, size = 0; at < body.length; at += size) {
+  for (let at = 0; at < body.length;) {
     const last = body.length - at <= room;
-    size = last ? body.length - at : room & ~7;
+    const end = last ? body.length : at + (room & ~7);
     const offset = (fields.offset ?? 0) + at;
     const more = !last || fields.more === true;
-    packets.push(ip({ ...fields, offset, more }, protocol, body.subarray(at, at + size)));
+    packets.push(ip({ ...fields, offset, more }, protocol, body.subarray(at, end)));
+    at = end;
   }
   return packets;
 }
