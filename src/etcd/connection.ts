@@ -35,8 +35,7 @@ export class EtcdError extends Error {
   get reason(): EtcdTrouble {
     if (/no leader|leader changed/.test(this.details)) return "no-leader";
     if (/certificate|altnames|SSL|TLS/.test(this.details)) return "tls";
-    if (this.code === grpc.status.UNAVAILABLE || this.code === grpc.status.DEADLINE_EXCEEDED)
-      return "unreachable";
+    if (isUnreachable(this)) return "unreachable";
     if (isStaleToken(this) || /authentication failed/.test(this.details)) return "login";
     if (this.code === grpc.status.PERMISSION_DENIED) return "permission";
     return this.code === grpc.status.RESOURCE_EXHAUSTED ? "exhausted" : "refused";
@@ -181,7 +180,9 @@ export function asEtcdError(error: unknown, { endpoint }: Connection): EtcdError
 /** True for errors that speak against the connection. */
 export function isUnreachable(error: unknown): boolean {
   if (!(error instanceof EtcdError)) return false;
-  return error.code === grpc.status.UNAVAILABLE || error.code === grpc.status.DEADLINE_EXCEEDED;
+  // A member that waited in vain for the others says so without a code of its own (UNKNOWN).
+  const timedOut = error.details === "context deadline exceeded";
+  return timedOut || error.code === grpc.status.UNAVAILABLE || error.code === grpc.status.DEADLINE_EXCEEDED;
 }
 
 /** True for errors that a new login may mend. */
