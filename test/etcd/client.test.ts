@@ -16,7 +16,7 @@ import { type OnCleanup, until } from "../support/process.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
 
 /** What a busy machine may add to a bound. */
-const SLACK_MS = 3000;
+const SLACK_MS = 6000;
 /** Every test has a key of its own, so that those that leave etcd itself alone can share one. */
 let keys = 0;
 
@@ -163,7 +163,7 @@ test("C4, C5: a member that lost its leader is left, and the watch goes on with 
   const [second] = others;
   await written(second, opened.key, "new");
   await until("the change", () => (value() === "new" ? true : null), 5000 + SLACK_MS);
-  t.is(opened.client.problem, null);
+  await until("no problem is left", () => (opened.client.problem === null ? true : null));
   t.not(opened.client.endpoint, leader.endpoint);
 });
 
