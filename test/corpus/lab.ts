@@ -1,7 +1,8 @@
 /**
  * Where the corpus runs: one daemon on a bed of four hosts, taps on its TUN and on its underlay device, an agent on
  * each other host. A case is sent and a sentinel behind it, on the same way; when the sentinel has come out, whatever
- * came out before it is the case's, and the counters say what became of the rest.
+ * came out before it is the case's, and the counters say what became of the rest. Each tap sees a sentinel of its own:
+ * two taps need not be equally quick.
  *
  * The kernel of host1 is kept out of it: what comes out of weft0 is seen by the tap and then dropped, and nothing but
  * the tap sends into weft0.
@@ -79,13 +80,7 @@ export class CorpusLab {
     const before = this.#mark();
     if (test.tunDown) await this.#whileTunIsDown(test.sent.length, () => this.#sendAll(test));
     else await this.#sendAll(test);
-    const sentinel = this.#sentinel(rx4);
-    await this.#agent("peer").do("udp-send", {
-      hex: hex(encapsulated(sentinel, this.lab, "peer")),
-      address: underlayAddress("us", this.lab),
-      port: this.lab.port,
-    });
-    const tun = await this.#until(sentinel, () => this.#fromTun(before.tun));
+    const tun = await this.#outOfTun(before.tun);
     const expectedTun =
       outcome.kind === "delivered"
         ? outcome.packets.map(({ bytes, gsoSize }) => ({ packet: hex(bytes), gsoSize }))
@@ -120,7 +115,7 @@ export class CorpusLab {
     const sentinel = this.#sentinel(tx4);
     await this.tun.send(sentinel);
     const wire = await this.#until(sentinel, () => this.#fromWire(before.wire));
-    const tun = this.#fromTun(before.tun);
+    const tun = await this.#outOfTun(before.tun);
     const expectedWire =
       outcome.kind === "sent"
         ? outcome.packets.map((packet) => ({
@@ -133,7 +128,10 @@ export class CorpusLab {
     const icmp = outcome.kind === "dropped" ? outcome.icmp : null;
     const expectedTun = icmp === null ? [] : [{ packet: hex(icmp), gsoSize: 0 }];
     const n = packets.length;
-    const counters: Record<string, number> = { "tx packets": n + 1, "tx forwarded": 1 };
+    const counters: Record<string, number> = {
+      ...{ "tx packets": n + 1, "tx forwarded": 1 },
+      ...{ "rx packets": 1, "rx forwarded": 1 },
+    };
     add(counters, "tx datagrams", 1 + expectedWire.length);
     if (outcome.kind === "sent") add(counters, "tx forwarded", n);
     if (outcome.kind === "dropped") add(counters, `tx ${outcome.reason}`, n);
@@ -187,6 +185,17 @@ export class CorpusLab {
       { ...fields, sourcePort: SENTINEL_PORT, destinationPort: SENTINEL_PORT, id },
       `sentinel ${id}`,
     );
+  }
+
+  /** Sends a sentinel from the peer and returns what came out of the TUN before it. */
+  async #outOfTun(mark: number): Promise<Output[]> {
+    const sentinel = this.#sentinel(rx4);
+    await this.#agent("peer").do("udp-send", {
+      hex: hex(encapsulated(sentinel, this.lab, "peer")),
+      address: underlayAddress("us", this.lab),
+      port: this.lab.port,
+    });
+    return this.#until(sentinel, () => this.#fromTun(mark));
   }
 
   /** Waits for the sentinel and returns what came before it. */
