@@ -8,7 +8,7 @@ import { VERSION } from "./config/version.js";
 import { CAPTURE_STEPS, type Capture, type CaptureRecord } from "./dataplane/capture.js";
 import type { SelfRow } from "./fib/compile.js";
 import { ipFromBytes } from "./net/ip.js";
-import { PROTOCOL, ipHeader, udpHeader } from "./net/packet.js";
+import { PROTOCOL, checksum, ipHeader, pseudoHeader, udpHeader } from "./net/packet.js";
 import type { ByteStream } from "./observe/http.js";
 import { type CapturePacket, fileHeader, filePacket, fileStatistics } from "./observe/pcapng.js";
 import type { CaptureRequest } from "./config/requests.js";
@@ -149,9 +149,12 @@ function describe(record: CaptureRecord, number: number, context: CaptureContext
   };
 }
 
-/** Addresses, ports and TOS are those on the wire; identification, TTL and the UDP checksum are not known here. */
+/**
+ * Addresses, ports and TOS are those on the wire; identification and TTL are not known here. The UDP checksum is left
+ * out where that is allowed (RFC 768), and where what it covers has been cut.
+ */
 function outerHeaders(
-  { step, peer, tos, port: peerPort, length }: CaptureRecord,
+  { step, peer, tos, port: peerPort, bytes, length }: CaptureRecord,
   { self: { port, source4, source6 } }: CaptureContext,
 ): Uint8Array[] {
   const family = peer?.family ?? 4;
@@ -160,8 +163,13 @@ function outerHeaders(
   const there = peer ?? unknown;
   const [source, destination, sourcePort] =
     step === "underlay-in" ? [there, here, peerPort] : [here, there, port];
+  const fields = { source, destination, protocol: PROTOCOL.udp, tos };
   const udp = udpHeader(sourcePort, port, length);
-  return [ipHeader({ source, destination, protocol: PROTOCOL.udp, tos }, udp.length + length), udp];
+  if (family === 6 && bytes.length === length) {
+    const sum = checksum(pseudoHeader(fields, udp.length + length), udp, bytes);
+    new DataView(udp.buffer).setUint16(6, sum || 0xffff);
+  }
+  return [ipHeader(fields, udp.length + length), udp];
 }
 
 function comment(record: CaptureRecord, sentences: ReadonlyMap<string, string>): string {
