@@ -1,6 +1,6 @@
 /*
  * A sequence of received packets → gro_receive → super-packets → cut again: every packet is there again, byte for
- * byte, and in the order of its flow.
+ * byte but for an id that means nothing, and in the order of its flow.
  *
  * File: one byte of choices, then packets: kind, payload length, how far the sequence number is behind the
  * stream, TCP flags, number of changes, changes (offset, value).
@@ -16,7 +16,13 @@ struct sequence {
     size_t count;
 };
 
-static struct sample template_packet(struct input *in, uint32_t streams[8])
+/* Where a flow stands. */
+struct stream {
+    uint32_t seq;
+    uint16_t id; /* of its IPv4 packets */
+};
+
+static struct sample template_packet(struct input *in, struct stream streams[8])
 {
     uint8_t kind = take8(in);
     bool v6 = kind & 4, tcp = kind & 8;
@@ -26,17 +32,18 @@ static struct sample template_packet(struct input *in, uint32_t streams[8])
         .proto = tcp ? PROTO_TCP : PROTO_UDP,
         .payload = kind & 16 ? take8(in) : 8u * take8(in),
         .tcp_options = kind & 32 ? 12 : 0,
+        .fragment = kind & 128 && !v6 ? 0x4000 : 0, /* DF */
     });
-    uint32_t *stream = &streams[kind & 7];
-    put16(s.data + s.upper, 1000 + (kind & 3)); /* the source port tells flows apart */
+    struct stream *stream = &streams[kind & 7];
+    put32(s.data + s.upper, 1000 + (kind & 3)); /* the port tells flows apart */
     if (!v6)
-        put16(s.data + 4, *stream & 0xffff);
+        put16(s.data + 4, stream->id++);
     if (tcp) {
-        put32(s.data + s.upper + 4, *stream - take8(in));
+        memset(s.data + s.upper + 8, 0, 4);  /* acknowledgement */
+        memset(s.data + s.upper + 14, 0, 6); /* window, checksum, urgent pointer */
+        put32(s.data + s.upper + 4, stream->seq - take8(in));
         s.data[s.upper + 13] = kind & 64 ? take8(in) : 0x10;
-        *stream += (uint32_t)(s.len - s.upper - TCP_HEADER - (kind & 32 ? 12 : 0));
-    } else {
-        *stream += 1;
+        stream->seq += (uint32_t)(s.len - s.upper - TCP_HEADER - (kind & 32 ? 12 : 0));
     }
     return s;
 }
@@ -49,20 +56,34 @@ static void change(struct input *in, struct sample *s)
     }
 }
 
-static bool same_flow(const uint8_t *a, const uint8_t *b)
+/* Addresses, protocol and ports; a packet too short for its TCP or UDP header is in no flow. */
+static bool same_flow(struct bytes a, struct bytes b)
 {
-    size_t addresses = a[0] >> 4 == 4 ? 12 : 8, ports = a[0] >> 4 == 4 ? IPV4_HEADER : IPV6_HEADER;
-    size_t protocol = a[0] >> 4 == 4 ? 9 : 6;
-    return a[0] >> 4 == b[0] >> 4 && a[protocol] == b[protocol] &&
-           memcmp(a + addresses, b + addresses, ports - addresses + 4) == 0;
+    bool v4 = a.data[0] >> 4 == 4;
+    size_t addresses = v4 ? 12 : 8, ports = v4 ? IPV4_HEADER : IPV6_HEADER, protocol = v4 ? 9 : 6;
+    size_t whole = ports + (a.data[protocol] == PROTO_TCP ? TCP_HEADER : UDP_HEADER);
+    if (a.len < whole || b.len < whole)
+        return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+    return a.data[0] >> 4 == b.data[0] >> 4 && a.data[protocol] == b.data[protocol] &&
+           memcmp(a.data + addresses, b.data + addresses, ports - addresses + 4) == 0;
+}
+
+/* The id of a packet that is not fragmented means nothing (RFC 6864 4.1), and is not kept. */
+static void forget_id(struct bytes packet)
+{
+    if (packet.data[0] >> 4 == 4 && (packet.data[6] & 0x40)) {
+        put16(packet.data + 4, 0);
+        seal_header(packet.data, packet.len);
+    }
 }
 
 /* A packet that was written must be the next of its flow. */
 static void check_next(struct sequence *sequence, struct bytes written)
 {
+    forget_id(written);
     for (size_t i = 0; i < sequence->count; i++) {
         struct bytes *expected = &sequence->packets[i];
-        if (expected->data == NULL || !same_flow(expected->data, written.data))
+        if (expected->data == NULL || !same_flow(*expected, written))
             continue;
         if (CHECK_EQ(written.len, expected->len))
             CHECK_BYTES(written.data, expected->data, written.len);
@@ -76,7 +97,7 @@ static void write_to_tun(void *owner, const struct packet *head, const struct io
                          unsigned segments)
 {
     if (segments == 1) {
-        check_next(owner, (struct bytes){head->data, head->len});
+        check_next(owner, (struct bytes){owned_copy(head->data, head->len), head->len});
         return;
     }
     struct packets cut = {0};
@@ -89,7 +110,7 @@ static void write_to_tun(void *owner, const struct packet *head, const struct io
 void fuzz_gro(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
-    uint32_t streams[8] = {[1] = 0xfffff000, [4] = 0xffffff00};
+    struct stream streams[8] = {[1] = {0xfffff000, 0xfffe}, [4] = {.seq = 0xffffff00}};
     struct sequence *sequence = owned(sizeof *sequence);
     struct gro *gro = owned(sizeof *gro);
     *gro = (struct gro){.udp = take8(&in) & 1, .write = write_to_tun, .owner = sequence};
@@ -107,7 +128,8 @@ void fuzz_gro(const uint8_t *data, size_t size)
         if (ip_parse(s.data, s.len, &p.ip) != DROP_NONE || p.ip.fragment)
             continue;
         p.verified = ip_checksum_state(s.data, &p.ip) == CSUM_GOOD;
-        sequence->packets[sequence->count++] = (struct bytes){owned_copy(s.data, s.len), s.len};
+        sequence->packets[sequence->count] = (struct bytes){owned_copy(s.data, s.len), s.len};
+        forget_id(sequence->packets[sequence->count++]);
         gro_receive(gro, &p);
     }
     gro_flush(gro);

@@ -193,6 +193,7 @@ static struct bytes take_datagram(struct wire *wire, const struct choices *c)
     struct bytes d = wire->datagrams[i], inner = {d.data + overhead, d.len - overhead};
     wire->taken++;
     CHECK(inner.len <= mtu);
+    CHECK(inner.data[inner.data[0] >> 4 == 4 ? 8 : 7] > 0);
     CHECK_EQ(wire->tos[i], c->no_ecn ? tos_of(inner.data) & 0xfc : tos_of(inner.data));
     if (!c->vxlan)
         return inner;

@@ -19,8 +19,11 @@ static void replay_file(const char *path, void (*target)(const uint8_t *data, si
     size_t size = (size_t)ftell(file);
     rewind(file);
     uint8_t *data = owned(size);
+    unsigned failures = check_failures();
     if (CHECK_EQ(fread(data, 1, size, file), size))
         target(data, size);
+    if (check_failures() > failures)
+        printf("# in %s\n", path);
     fclose(file);
 }
 

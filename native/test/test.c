@@ -11,6 +11,11 @@ enum { REPORTS_MAX = 5 }; /* per test: a broken loop fails a million times */
 
 static unsigned failures; /* of the running test */
 
+unsigned check_failures(void)
+{
+    return failures;
+}
+
 bool check_that(bool holds, const char *what, const char *file, int line)
 {
     if (!holds && ++failures <= REPORTS_MAX)

@@ -50,6 +50,7 @@ MODULES(DECLARE)
 #define CHECK_BYTES(actual, expected, len)                                                         \
     check_that(memcmp((actual), (expected), (len)) == 0, #actual " == " #expected, __FILE__,       \
                __LINE__)
+unsigned check_failures(void); /* in the running test, so far */
 bool check_that(bool holds, const char *what, const char *file, int line);
 bool check_equal(uint64_t actual, uint64_t expected, const char *what, const char *file, int line);
 
