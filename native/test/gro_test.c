@@ -310,11 +310,34 @@ static void others_pass(void)
     check_same(log);
 }
 
+/* FLOWS ports in two families and two protocols are more flows than have room. */
+static void the_oldest_flow_makes_room(void)
+{
+    struct log *log = owned(sizeof *log);
+    struct gro *gro = new_gro(log);
+    uint32_t sequence = 1;
+    uint16_t id = 1;
+    for (unsigned i = 0; i < GRO_FLOWS + 1; i++) {
+        uint8_t proto = i / FLOWS % 2 == 0 ? PROTO_TCP : PROTO_UDP;
+        struct sample s = next_of_flow((uint16_t)(i % FLOWS), i / FLOWS / 2 % 2 != 0, proto, 100,
+                                       ACK, &sequence, &id);
+        receive(gro, log, &s, true);
+    }
+    CHECK_EQ(log->writes, 1);
+    CHECK_EQ(log->outs[0], 1); /* that of the first packet */
+    CHECK_BYTES(log->out[0][0].data, log->in[0][0].data, log->in[0][0].len);
+    CHECK_EQ(gro->count, GRO_FLOWS);
+    gro_flush(gro);
+    CHECK_EQ(log->writes, GRO_FLOWS + 1);
+    check_same(log);
+}
+
 const struct test gro_tests[] = {
     {"streams are merged", streams_are_merged},
     {"super-packets end where the sender ended them",
      super_packets_end_where_the_sender_ended_them},
     {"anything comes back as it was, in its flow's order", anything_comes_back_as_it_was},
+    {"the oldest flow makes room", the_oldest_flow_makes_room},
     {"packets that are nobody's to merge pass at once", others_pass},
     {0},
 };
