@@ -70,7 +70,7 @@ const comments = (packets: readonly PcapngPacket[]): string[] =>
   packets.map(({ on, comment }) => `${on}: ${comment}`);
 
 for (const format of ["udp", "vxlan"] as const) {
-  test(`${format}: a ping is shown at each step, with its fate and the outer headers of the wire`, async (t) => {
+  test.serial(`${format}: a ping is shown at each step, with its fate and the outer headers of the wire`, async (t) => {
     const { a, b } = await two(t, format);
     await mustPing(a.pod.ns, b.pod.address, { count: 1 });
     const capture = await Running.start(t, a, "--address", b.pod.address);
@@ -108,7 +108,7 @@ for (const format of ["udp", "vxlan"] as const) {
   });
 }
 
-test("drops are shown with their reason, and filtered by it", async (t) => {
+test.serial("drops are shown with their reason, and filtered by it", async (t) => {
   const { a } = await two(t, "vxlan");
   const sender = await Agent.start(a.host.ns);
   const fields = { sourcePort: 4000, destinationPort: 5000 };
@@ -143,7 +143,7 @@ test("drops are shown with their reason, and filtered by it", async (t) => {
   );
 });
 
-test("what comes in and is not admitted is shown with its reason, by peer and by direction", async (t) => {
+test.serial("what comes in and is not admitted is shown with its reason, by peer and by direction", async (t) => {
   const { a, b } = await two(t, "vxlan");
   const stranger = await Agent.start(b.host.ns);
   await b.host.ns.ip("addr add 192.0.2.99/24 dev eth0");
@@ -165,7 +165,7 @@ test("what comes in and is not admitted is shown with its reason, by peer and by
   t.deepEqual(comments(rx.packets), ["eth0 in: accepted from 192.0.2.2", "weft0 out: delivered"]);
 });
 
-test("a capture ends at its bounds, by itself", async (t) => {
+test.serial("a capture ends at its bounds, by itself", async (t) => {
   const { a, b } = await two(t, "vxlan");
   const packets = await Running.start(t, a, "--packets", "3", "--snaplen", "64");
   await mustPing(a.pod.ns, b.pod.address, { count: 3 });
@@ -179,7 +179,7 @@ test("a capture ends at its bounds, by itself", async (t) => {
   t.is((await seconds.finished(t)).packets.length, 0);
 });
 
-test("one capture at a time; it stops with its client, its reader and its daemon", async (t) => {
+test.serial("one capture at a time; it stops with its client, its reader and its daemon", async (t) => {
   const { a, b } = await two(t, "vxlan");
   const first = await Running.start(t, a);
   const args = [WEFT, "capture", "--run-dir", a.weftd.directory];
@@ -209,7 +209,7 @@ test("one capture at a time; it stops with its client, its reader and its daemon
   t.is(packets.filter(({ on }) => on === "eth0 in").length > 0, true);
 });
 
-test("a capture under load neither stops the traffic nor loses without saying so", async (t) => {
+test.serial("a capture under load neither stops the traffic nor loses without saying so", async (t) => {
   const { a, b } = await two(t, "vxlan");
   const capture = await Running.start(t, a, "--packets", "1000000", "--seconds", "120", "--snaplen", "65536");
   const { bitsPerSecond } = await iperf(b.pod.ns, a.pod.ns, a.pod.address, { seconds: 3 });

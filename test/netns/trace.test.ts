@@ -99,7 +99,7 @@ async function check(
 }
 
 for (const format of ["udp", "vxlan"] as const) {
-  test(`${format}: what trace says is what happens`, async (t) => {
+  test.serial(`${format}: what trace says is what happens`, async (t) => {
     const bed = await Bed.create(t.teardown, { hosts: 3 });
     const overlay = await Overlay.create(t.teardown, { format });
     for (const host of bed.hosts) await overlay.addToFile(host);
@@ -138,7 +138,7 @@ for (const format of ["udp", "vxlan"] as const) {
   });
 }
 
-test("trace tells the way in words, for both families, and what the kernel has against it", async (t) => {
+test.serial("trace tells the way in words, for both families, and what the kernel has against it", async (t) => {
   const bed = await Bed.create(t.teardown, { hosts: 2 });
   const overlay = await Overlay.create(t.teardown, { format: "vxlan", ipv6: true });
   for (const host of bed.hosts) await overlay.addToFile(host);
