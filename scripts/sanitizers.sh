@@ -18,7 +18,7 @@ trap 'rm -rf "$tree"' EXIT
 failed=0
 
 # Tests that carry packets, and those whose tables change while they do.
-tests=(dist/test/netns/{pods,kernel-peer,flannel-udp-peer,membership,unreachable,path-mtu,peer-errors,raw-sender,capture,trace}.test.js)
+tests=(dist/test/netns/{pods,kernel-peer,flannel-udp-peer,membership,unreachable,path-mtu,peer-errors,raw-sender,corpus,capture,trace}.test.js)
 
 unit_tests() {
   say "unit tests under $1"
