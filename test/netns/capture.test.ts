@@ -70,42 +70,45 @@ const comments = (packets: readonly PcapngPacket[]): string[] =>
   packets.map(({ on, comment }) => `${on}: ${comment}`);
 
 for (const format of ["udp", "vxlan"] as const) {
-  test.serial(`${format}: a ping is shown at each step, with its fate and the outer headers of the wire`, async (t) => {
-    const { a, b } = await two(t, format);
-    await mustPing(a.pod.ns, b.pod.address, { count: 1 });
-    const capture = await Running.start(t, a, "--address", b.pod.address);
-    await mustPing(a.pod.ns, b.pod.address, { count: 2, size: 100 });
-    const file = await capture.stop(t);
-    const once = [
-      "weft0 in: forwarded to 192.0.2.2 as 1 datagram",
-      "eth0 out: sent to 192.0.2.2",
-      "eth0 in: accepted from 192.0.2.2",
-      "weft0 out: delivered",
-    ];
-    t.deepEqual(comments(file.packets), [...once, ...once]);
-    t.deepEqual(
-      file.packets.slice(0, 4).map(({ direction }) => direction),
-      ["in", "out", "in", "out"],
-    );
-    const port = format === "udp" ? 8285 : 8472;
-    for (const { on, bytes, length } of file.packets) {
-      t.is(bytes.length, length);
-      const packet = readPacket(bytes);
-      t.deepEqual(packet.problems, [], on);
-      const ends = [packet.source, packet.destination];
-      if (on === "weft0 in") t.deepEqual([...ends, packet.ttl], [a.pod.address, b.pod.address, 63]);
-      if (on === "weft0 out") t.deepEqual([...ends, packet.ttl], [b.pod.address, a.pod.address, 62]);
-      if (!on.startsWith("eth0")) continue;
-      t.deepEqual(ends, on === "eth0 out" ? ["192.0.2.1", "192.0.2.2"] : ["192.0.2.2", "192.0.2.1"]);
-      t.deepEqual([viewOf(packet.payload).getUint16(0), viewOf(packet.payload).getUint16(2)], [port, port]);
-    }
-    t.true(file.packets.every(({ timeNs }, i, all) => i === 0 || timeNs >= (all[i - 1]?.timeNs ?? 0n)));
-    // Someone else's reader agrees, and takes VXLAN apart.
-    const shown = await run("tcpdump", ["-nnv", "-r", capture.path]);
-    t.is(shown.match(/ICMP echo/g)?.length, format === "udp" ? 4 : 8);
-    t.is(statSync(capture.path).mode & 0o777, 0o600);
-    await mustBalance(a.weftd, b.weftd);
-  });
+  test.serial(
+    `${format}: a ping is shown at each step, with its fate and the outer headers of the wire`,
+    async (t) => {
+      const { a, b } = await two(t, format);
+      await mustPing(a.pod.ns, b.pod.address, { count: 1 });
+      const capture = await Running.start(t, a, "--address", b.pod.address);
+      await mustPing(a.pod.ns, b.pod.address, { count: 2, size: 100 });
+      const file = await capture.stop(t);
+      const once = [
+        "weft0 in: forwarded to 192.0.2.2 as 1 datagram",
+        "eth0 out: sent to 192.0.2.2",
+        "eth0 in: accepted from 192.0.2.2",
+        "weft0 out: delivered",
+      ];
+      t.deepEqual(comments(file.packets), [...once, ...once]);
+      t.deepEqual(
+        file.packets.slice(0, 4).map(({ direction }) => direction),
+        ["in", "out", "in", "out"],
+      );
+      const port = format === "udp" ? 8285 : 8472;
+      for (const { on, bytes, length } of file.packets) {
+        t.is(bytes.length, length);
+        const packet = readPacket(bytes);
+        t.deepEqual(packet.problems, [], on);
+        const ends = [packet.source, packet.destination];
+        if (on === "weft0 in") t.deepEqual([...ends, packet.ttl], [a.pod.address, b.pod.address, 63]);
+        if (on === "weft0 out") t.deepEqual([...ends, packet.ttl], [b.pod.address, a.pod.address, 62]);
+        if (!on.startsWith("eth0")) continue;
+        t.deepEqual(ends, on === "eth0 out" ? ["192.0.2.1", "192.0.2.2"] : ["192.0.2.2", "192.0.2.1"]);
+        t.deepEqual([viewOf(packet.payload).getUint16(0), viewOf(packet.payload).getUint16(2)], [port, port]);
+      }
+      t.true(file.packets.every(({ timeNs }, i, all) => i === 0 || timeNs >= (all[i - 1]?.timeNs ?? 0n)));
+      // Someone else's reader agrees, and takes VXLAN apart.
+      const shown = await run("tcpdump", ["-nnv", "-r", capture.path]);
+      t.is(shown.match(/ICMP echo/g)?.length, format === "udp" ? 4 : 8);
+      t.is(statSync(capture.path).mode & 0o777, 0o600);
+      await mustBalance(a.weftd, b.weftd);
+    },
+  );
 }
 
 test.serial("drops are shown with their reason, and filtered by it", async (t) => {
@@ -143,27 +146,30 @@ test.serial("drops are shown with their reason, and filtered by it", async (t) =
   );
 });
 
-test.serial("what comes in and is not admitted is shown with its reason, by peer and by direction", async (t) => {
-  const { a, b } = await two(t, "vxlan");
-  const stranger = await Agent.start(b.host.ns);
-  await b.host.ns.ip("addr add 192.0.2.99/24 dev eth0");
-  await stranger.do("udp-open", { address: "192.0.2.99", port: 4242 });
-  const strangers = await Running.start(t, a, "--peer", "192.0.2.99");
-  const hex = "0800000000000100";
-  await stranger.do("udp-send", { hex, address: "192.0.2.1", port: 8472 });
-  await until("the drop", async () => ((await a.weftd.counter("rx", "unknown_peer")) === 1 ? true : null));
-  await mustPing(a.pod.ns, b.pod.address);
-  const { packets } = await strangers.stop(t);
-  t.deepEqual(comments(packets), ["eth0 in: dropped: unknown_peer – outer source address is no peer's"]);
-  const datagram = readPacket(packets[0]?.bytes ?? new Uint8Array());
-  t.deepEqual([datagram.source, viewOf(datagram.payload).getUint16(0)], ["192.0.2.99", 4242]);
-  t.is(Buffer.from(datagram.payload.subarray(8)).toString("hex"), hex);
+test.serial(
+  "what comes in and is not admitted is shown with its reason, by peer and by direction",
+  async (t) => {
+    const { a, b } = await two(t, "vxlan");
+    const stranger = await Agent.start(b.host.ns);
+    await b.host.ns.ip("addr add 192.0.2.99/24 dev eth0");
+    await stranger.do("udp-open", { address: "192.0.2.99", port: 4242 });
+    const strangers = await Running.start(t, a, "--peer", "192.0.2.99");
+    const hex = "0800000000000100";
+    await stranger.do("udp-send", { hex, address: "192.0.2.1", port: 8472 });
+    await until("the drop", async () => ((await a.weftd.counter("rx", "unknown_peer")) === 1 ? true : null));
+    await mustPing(a.pod.ns, b.pod.address);
+    const { packets } = await strangers.stop(t);
+    t.deepEqual(comments(packets), ["eth0 in: dropped: unknown_peer – outer source address is no peer's"]);
+    const datagram = readPacket(packets[0]?.bytes ?? new Uint8Array());
+    t.deepEqual([datagram.source, viewOf(datagram.payload).getUint16(0)], ["192.0.2.99", 4242]);
+    t.is(Buffer.from(datagram.payload.subarray(8)).toString("hex"), hex);
 
-  const received = await Running.start(t, a, "--direction=rx", "--peer=192.0.2.2", "--address=10.5.2.0/24");
-  await mustPing(a.pod.ns, b.pod.address, { count: 1 });
-  const rx = await received.stop(t);
-  t.deepEqual(comments(rx.packets), ["eth0 in: accepted from 192.0.2.2", "weft0 out: delivered"]);
-});
+    const received = await Running.start(t, a, "--direction=rx", "--peer=192.0.2.2", "--address=10.5.2.0/24");
+    await mustPing(a.pod.ns, b.pod.address, { count: 1 });
+    const rx = await received.stop(t);
+    t.deepEqual(comments(rx.packets), ["eth0 in: accepted from 192.0.2.2", "weft0 out: delivered"]);
+  },
+);
 
 test.serial("a capture ends at its bounds, by itself", async (t) => {
   const { a, b } = await two(t, "vxlan");

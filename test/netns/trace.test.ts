@@ -138,45 +138,48 @@ for (const format of ["udp", "vxlan"] as const) {
   });
 }
 
-test.serial("trace tells the way in words, for both families, and what the kernel has against it", async (t) => {
-  const bed = await Bed.create(t.teardown, { hosts: 2 });
-  const overlay = await Overlay.create(t.teardown, { format: "vxlan", ipv6: true });
-  for (const host of bed.hosts) await overlay.addToFile(host);
-  const weftd = await overlay.startWeftd(bed.host(1));
-  const trace = async (...args: readonly string[]): Promise<[number, string]> => {
-    const all = [WEFT, "trace", "--run-dir", weftd.directory, ...args];
-    const { code, stdout } = await bed.host(1).ns.tryRun(process.execPath, all);
-    return [code, stdout];
-  };
-  t.deepEqual(await trace("10.5.1.2", "10.5.2.2", "tcp", "80"), [
-    0,
-    `forwarded: a packet of 40 bytes that leaves this host
+test.serial(
+  "trace tells the way in words, for both families, and what the kernel has against it",
+  async (t) => {
+    const bed = await Bed.create(t.teardown, { hosts: 2 });
+    const overlay = await Overlay.create(t.teardown, { format: "vxlan", ipv6: true });
+    for (const host of bed.hosts) await overlay.addToFile(host);
+    const weftd = await overlay.startWeftd(bed.host(1));
+    const trace = async (...args: readonly string[]): Promise<[number, string]> => {
+      const all = [WEFT, "trace", "--run-dir", weftd.directory, ...args];
+      const { code, stdout } = await bed.host(1).ns.tryRun(process.execPath, all);
+      return [code, stdout];
+    };
+    t.deepEqual(await trace("10.5.1.2", "10.5.2.2", "tcp", "80"), [
+      0,
+      `forwarded: a packet of 40 bytes that leaves this host
   source        10.5.1.2: in this host's subnet 10.5.1.0/24
   destination   10.5.2.2: in 10.5.2.0/24, through 192.0.2.2 (host2)
   mtu           packets of 1450 bytes; the path is not known to carry less
   encapsulated  in VXLAN, VNI 1, to 192.0.2.2: 90 bytes with outer headers, TOS 0x00
 `,
-  ]);
-  t.deepEqual(await trace("fd05:0:0:2::5", "fd05:0:0:1::", "--size", "100"), [
-    0,
-    `forwarded: a packet of 100 bytes that arrives at this host
+    ]);
+    t.deepEqual(await trace("fd05:0:0:2::5", "fd05:0:0:1::", "--size", "100"), [
+      0,
+      `forwarded: a packet of 100 bytes that arrives at this host
   source       fd05:0:0:2::5: in fd05:0:0:2::/64, through 192.0.2.2 (host2)
   destination  fd05:0:0:1::: in this host's subnet fd05:0:0:1::/64
   received     a datagram from 192.0.2.2 (host2)
   delivered    to weft0: 100 bytes, for the host to route
 `,
-  ]);
-  await bed.host(1).ns.sysctl({ "net.ipv4.ip_forward": 0 });
-  const [code, text] = await trace("10.5.1.2", "10.5.77.2");
-  t.is(code, 1);
-  t.is(
-    text,
-    `dropped: a packet of 28 bytes that leaves this host
+    ]);
+    await bed.host(1).ns.sysctl({ "net.ipv4.ip_forward": 0 });
+    const [code, text] = await trace("10.5.1.2", "10.5.77.2");
+    t.is(code, 1);
+    t.is(
+      text,
+      `dropped: a packet of 28 bytes that leaves this host
   source       10.5.1.2: in this host's subnet 10.5.1.0/24
   destination  10.5.77.2: no lease covers it
   dropped      no_route – no lease covers the destination
   told         the sender, by ICMP: network unreachable
   kernel       the host does not forward IPv4: pods are cut off until sysctl net.ipv4.ip_forward=1
 `,
-  );
-});
+    );
+  },
+);
