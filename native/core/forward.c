@@ -312,9 +312,7 @@ static enum drop check_macs(const struct tables *t, const struct peer *peer, con
         memcmp(frame, t->self.mac[1], MAC_SIZE) != 0)
         return (frame[0] & 1) ? DROP_bcast_mcast : DROP_bad_mac;
     bool bridged = (t->self.admit & ADMIT_BRIDGED) != 0 && is_unicast_mac(source);
-    return memcmp(source, peer->mac, MAC_SIZE) == 0 || bridged || is_hosts_mac(t, peer, source)
-               ? DROP_NONE
-               : DROP_bad_mac;
+    return bridged || is_hosts_mac(t, peer, source) ? DROP_NONE : DROP_bad_mac;
 }
 
 /* The inner source must be the sender's: in a subnet it leases, or one of its underlay addresses. */
@@ -335,13 +333,9 @@ static enum drop check_source(const struct tables *t, const struct peer *peer,
 /* Whether a packet would come back to our own socket, to be decapsulated once more. */
 static bool is_for_tunnel(const struct tables *t, const uint8_t *data, const struct ip_info *ip)
 {
-    const struct self_row *self = &t->self;
-    bool to_host =
-        ip->family == 4
-            ? memcmp(ip->dst, self->address4, 4) == 0 || memcmp(ip->dst, self->gateway4, 4) == 0
-            : memcmp(ip->dst, self->address6, 16) == 0 || memcmp(ip->dst, self->gateway6, 16) == 0;
-    return to_host && ip->proto == PROTO_UDP && !ip->later_fragment && ip->upper + 4 <= ip->len &&
-           get16(data + ip->upper + 2) == self->port;
+    return self_has_address(&t->self, ip->family, ip->dst) && ip->proto == PROTO_UDP &&
+           !ip->later_fragment && ip->upper + 4 <= ip->len &&
+           get16(data + ip->upper + 2) == t->self.port;
 }
 
 static enum drop check_destination(const struct tables *t, const uint8_t *data,

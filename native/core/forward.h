@@ -55,8 +55,8 @@ struct datagram {
 };
 
 /*
- * The length of the first datagram of what arrived. A peer's kernel on the same machine may hand over an unsegmented inner packet with the inner
- * segment size; then it is one datagram whatever gro_size says.
+ * The length of the first datagram of what arrived. A peer's kernel on the same machine may hand over an unsegmented
+ * inner packet with the inner segment size; then it is one datagram whatever gro_size says.
  */
 size_t forward_rx_split(const struct forward *f, const struct datagram *d);
 

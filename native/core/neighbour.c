@@ -15,14 +15,6 @@ enum {
     ND_HOP_LIMIT = 255,
 };
 
-/* Whether `address` is one of our own two of that size; an absent (zero) one never matches. */
-static bool ours(const uint8_t *address, const uint8_t *own, const uint8_t *gateway, size_t size)
-{
-    static const uint8_t zeros[16];
-    return memcmp(address, zeros, size) != 0 &&
-           (memcmp(address, own, size) == 0 || memcmp(address, gateway, size) == 0);
-}
-
 size_t arp_answer(const struct self_row *self, const uint8_t *data, size_t len, uint8_t *out,
                   uint8_t asker[MAC_SIZE])
 {
@@ -31,7 +23,7 @@ size_t arp_answer(const struct self_row *self, const uint8_t *data, size_t len, 
     if (len < ARP_SIZE || memcmp(data, request, sizeof request) != 0)
         return 0;
     const uint8_t *sender_mac = data + 8, *sender_ip = data + 14, *target_ip = data + 24;
-    if (!ours(target_ip, self->address4, self->gateway4, 4))
+    if (!self_has_address(self, 4, target_ip))
         return 0;
     memcpy(asker, sender_mac, MAC_SIZE);
     memcpy(out, request, 7);
@@ -69,7 +61,7 @@ size_t ndp_answer(const struct self_row *self, const uint8_t *data, const struct
         !options_valid(ns + ND_SIZE, ns_len - ND_SIZE))
         return 0;
     const uint8_t *target = ns + 8;
-    if (!ours(target, self->address6, self->gateway6, 16) || memcmp(ip->src, unspecified, 16) == 0)
+    if (!self_has_address(self, 6, target) || memcmp(ip->src, unspecified, 16) == 0)
         return 0;
     uint64_t sum = csum_pseudo(6, ip->src, ip->dst, PROTO_ICMPV6, (uint32_t)ns_len);
     if (csum_finish(sum + csum_bytes(ns, ns_len)) != 0)

@@ -38,6 +38,16 @@ struct peer *tables_peer_at(const struct tables *t, int family, const uint8_t *a
     return tables_peer(t, mapped);
 }
 
+bool self_has_address(const struct self_row *self, int family, const uint8_t *address)
+{
+    static const uint8_t absent[16];
+    size_t size = ip_address_size(family);
+    const uint8_t *own = family == 4 ? self->address4 : self->address6;
+    const uint8_t *gateway = family == 4 ? self->gateway4 : self->gateway6;
+    return memcmp(address, absent, size) != 0 &&
+           (memcmp(address, own, size) == 0 || memcmp(address, gateway, size) == 0);
+}
+
 bool tables_is_source(const struct tables *t, int family, const uint8_t *address)
 {
     const uint8_t *own = family == 4 ? t->self.source4 : t->self.source6;

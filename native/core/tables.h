@@ -127,6 +127,9 @@ struct peer *tables_peer(const struct tables *tables, const uint8_t address[16])
 /* The same for an address of a family, 4 or 6, in as many bytes. */
 struct peer *tables_peer_at(const struct tables *tables, int family, const uint8_t *address);
 
+/* Whether an address is one of this host's two on the overlay, the TUN's own or the gateway's. Zero never is. */
+bool self_has_address(const struct self_row *self, int family, const uint8_t *address);
+
 /* Whether an address is one that this host sends its datagrams from. */
 bool tables_is_source(const struct tables *tables, int family, const uint8_t *address);
 

@@ -154,6 +154,13 @@ static bool report(struct worker *w, const struct event *event)
     return true;
 }
 
+/* The same for an event about the host with an underlay address. */
+static bool report_about(struct worker *w, const uint8_t address[16], struct event event)
+{
+    memcpy(event.address, address, sizeof event.address);
+    return report(w, &event);
+}
+
 /* --- tx: from the TUN to the underlay ------------------------------------------------------------------------- */
 
 static struct underlay *underlay_of(struct worker *w, const struct run *run)
@@ -194,9 +201,7 @@ static void report_peer(struct worker *w, const uint8_t address[16], int error)
     if (*last != 0 && w->forward.now_ms - *last < PEER_EVENT_MS)
         return;
     *last = w->forward.now_ms;
-    struct event event = {.kind = EVENT_PEER_ERROR, .error = error};
-    memcpy(event.address, address, sizeof event.address);
-    report(w, &event);
+    report_about(w, address, (struct event){.kind = EVENT_PEER_ERROR, .error = error});
 }
 
 static void count_peer_error(struct worker *w, const struct send_error *e)
@@ -211,10 +216,8 @@ static void count_peer_error(struct worker *w, const struct send_error *e)
         report_peer(w, e->peer, e->error);
     } else if (path_learn(&peer->state->path, ip_is_mapped(e->peer) ? 4 : 6, e->mtu, e->local,
                           w->forward.now_ms)) {
-        struct event event = {.kind = EVENT_PATH_MTU,
-                              .value = path_mtu(&peer->state->path, w->forward.now_ms)};
-        memcpy(event.address, e->peer, sizeof event.address);
-        report(w, &event);
+        uint32_t mtu = path_mtu(&peer->state->path, w->forward.now_ms);
+        report_about(w, e->peer, (struct event){.kind = EVENT_PATH_MTU, .value = mtu});
     }
 }
 
@@ -411,11 +414,10 @@ static void report_drop(struct worker *w, const struct peer *peer, const uint8_t
                         enum drop reason)
 {
     struct event event = {.kind = EVENT_PEER_DROP, .detail = drop_name(reason)};
-    memcpy(event.address, source, sizeof event.address);
     if (peer != NULL) {
         uint64_t bit = 1ull << reason;
         if (!(atomic_load_explicit(&peer->state->reported, memory_order_relaxed) & bit) &&
-            report(w, &event))
+            report_about(w, source, event))
             atomic_fetch_or_explicit(&peer->state->reported, bit, memory_order_relaxed);
         return;
     }
@@ -423,7 +425,7 @@ static void report_drop(struct worker *w, const struct peer *peer, const uint8_t
     uint8_t *told = w->strangers[source[15] % PEER_EVENT_SLOTS];
     if (memcmp(told, source, sizeof event.address) != 0 &&
         bucket_take(&w->stranger_events, 10, 1, w->forward.now_ms * 1000 / PEER_EVENT_MS) &&
-        report(w, &event))
+        report_about(w, source, event))
         memcpy(told, source, sizeof event.address);
 }
 
