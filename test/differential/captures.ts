@@ -83,7 +83,13 @@ function fromTun(data: Bytes, faults: readonly Fault[]): Step {
   return { kind: "tx", data: spoilt, offload };
 }
 
-function worldOf({ format, mtu, mac4, mac6 }: CaptureFile): World {
+/** Two hosts of the overlay that the tests share, as the first of them sees it. */
+export function worldOf({
+  format,
+  mtu,
+  mac4,
+  mac6,
+}: Pick<CaptureFile, "format" | "mtu" | "mac4" | "mac6">): World {
   return {
     self: {
       vni: 1,

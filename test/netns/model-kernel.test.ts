@@ -8,6 +8,7 @@
  */
 import test from "ava";
 import fc from "fast-check";
+import { peerMac as farMac, worldOf } from "../differential/captures.js";
 import { buildCore, Core } from "../differential/core.js";
 import { compare } from "../differential/compare.js";
 import { makePacket, packetPlan } from "../differential/packets.js";
@@ -21,40 +22,15 @@ import { type Bytes, hex } from "../support/model/bytes.js";
 import { Host } from "../support/model/host.js";
 import { writeIp } from "../support/model/ip.js";
 import { noOffload } from "../support/model/transport.js";
-import type { World } from "../support/model/world.js";
 import { type OnCleanup, until } from "../support/process.js";
 
 const SEED = 1;
-const [nearMac, farMac] = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+const nearMac = "02:00:00:00:00:01";
 const [vni, port, mtu] = [1, 8472, 1450];
 
 const address = (text: string): Bytes => Uint8Array.from(ip(text).bytes);
-const mac = (text: string): Bytes => Uint8Array.from(Buffer.from(text.replaceAll(":", ""), "hex"));
 
-/** The overlay as host1 sees it. */
-const world: World = {
-  self: {
-    vni,
-    mtu,
-    port,
-    admit: { external: false, bridged: false, lenient: false, gbp: false },
-    source4: address("192.0.2.1"),
-    source6: new Uint8Array(16),
-    address4: address("10.5.1.0"),
-    address6: address("fd05:0:0:1::"),
-    gateway4: address("10.5.1.1"),
-    gateway6: address("fd05:0:0:1::1"),
-    mac4: mac(nearMac),
-    mac6: mac(nearMac),
-  },
-  peers: [{ address: address("192.0.2.2"), node: 2, mac: mac(farMac), noEcn: false }],
-  routes: [
-    { prefix: address("10.5.1.0"), length: 24, to: "local" },
-    { prefix: address("fd05:0:0:1::"), length: 64, to: "local" },
-    { prefix: address("10.5.2.0"), length: 24, to: 0 },
-    { prefix: address("fd05:0:0:2::"), length: 64, to: 0 },
-  ],
-};
+const world = worldOf({ format: "vxlan", mtu, mac4: nearMac, mac6: nearMac });
 
 const settings = { format: "vxlan", coalesce: false, coalesceUdp: false } as const;
 
