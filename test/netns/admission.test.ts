@@ -93,7 +93,7 @@ for (const underlay of ["ipv4", "ipv6"] as const) {
     );
     await mustPing(pod.ns, weft.pod.address);
     await mustPing(pod.ns, weft.pod.address6 ?? "");
-    const sums = (await capture.stop())
+    const sums = (await capture.stop(1))
       .map(readPacket)
       .filter(({ protocol }) => protocol === UDP)
       .map(({ payload }) => viewOf(payload).getUint16(6));
