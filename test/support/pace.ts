@@ -2,12 +2,9 @@
  * Datagrams at a rate that no Node program reaches: a few lines of C (pace.c), compiled when they are needed, send
  * them; the kernel of the receiving namespace counts and swallows them.
  */
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { compile } from "./compile.js";
 import type { Namespace } from "./netns.js";
-import { type OnCleanup, type Program, run, temporaryDirectory, until } from "./process.js";
-
-const source = fileURLToPath(new URL("../../../test/support/pace.c", import.meta.url));
+import { type OnCleanup, type Program, until } from "./process.js";
 
 export interface Pace {
   readonly address: string;
@@ -22,9 +19,7 @@ export class Pacer {
   private constructor(private readonly program: string) {}
 
   static async build(onCleanup: OnCleanup): Promise<Pacer> {
-    const program = join(await temporaryDirectory(onCleanup), "pace");
-    await run("gcc", ["-O2", "-o", program, source]);
-    return new Pacer(program);
+    return new Pacer(await compile("pace", onCleanup));
   }
 
   /** Sends to the end; returns how many datagrams were sent. */

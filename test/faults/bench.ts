@@ -1,0 +1,144 @@
+/**
+ * What faults are done to: two weft nodes with a pod each, a bad wire between them, and accounted traffic between the
+ * pods, both ways.
+ *
+ *     pod1 ─ cni0 ─ host1: weftd ── wire ── br0 ─┬─ host2: weftd ─ cni0 ─ pod2
+ *                                                └─ etcd, if routes come from there
+ */
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Etcd, startEtcd } from "../support/etcd.js";
+import { Bed } from "../support/hosts.js";
+import { Ledger, type StreamOptions } from "../support/ledger.js";
+import { type Node, Overlay, ports } from "../support/overlay.js";
+import { type OnCleanup, temporaryDirectory, until } from "../support/process.js";
+import { mustPing } from "../support/traffic.js";
+import { Weftd } from "../support/weftd.js";
+import { Wire } from "../support/wire.js";
+import { type Account, readPlaces, settle, type Way } from "./account.js";
+
+export interface BenchOptions {
+  readonly format: "udp" | "vxlan";
+  readonly registry: "file" | "etcd";
+  /** Packets a second each way, unless a fault asks for less. */
+  readonly perSecond: number;
+}
+
+/** From pod 1 to pod 2, and back. */
+export type Accounts = readonly [Account, Account];
+
+const LEDGER_PORT = 7000;
+const WIRE_END = "192.0.2.254";
+const blockLoop = `--import=${new URL("../support/block-loop.js", import.meta.url).href}`;
+
+export class Bench {
+  #carried = 0;
+
+  private constructor(
+    readonly bed: Bed,
+    readonly wire: Wire,
+    readonly nodes: readonly [Node, Node],
+    /** Null when routes come from a file. */
+    readonly etcd: Etcd | null,
+    readonly options: BenchOptions,
+    private readonly ledger: Ledger,
+  ) {}
+
+  static async create(onCleanup: OnCleanup, options: BenchOptions): Promise<Bench> {
+    const { format, registry } = options;
+    const ledger = await Ledger.build(onCleanup);
+    const bed = await Bed.create(onCleanup, { hosts: 2 });
+    // Multicast of IPv6 would be dropped, and counted among the losses.
+    for (const { ns } of bed.hosts) {
+      await ns.sysctl({ "net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1 });
+    }
+    const wire = await Wire.cut(bed, bed.host(1), ports[format], onCleanup);
+    const { start, etcd } =
+      registry === "file" ? await fromFile(bed, onCleanup, format) : await fromEtcd(bed, onCleanup, format);
+    const nodes = await Promise.all([start(1), start(2)]);
+    const bench = new Bench(bed, wire, nodes, etcd, options, ledger);
+    await bench.calm(0);
+    return bench;
+  }
+
+  /** Packets that its traffic was made of, until now. */
+  get carried(): number {
+    return this.#carried;
+  }
+
+  /** Waits until all is as it was in the beginning, with a wire that does nothing and numbers from zero. */
+  async calm(seed: number): Promise<void> {
+    const [one, two] = this.nodes;
+    await this.wire.reset(seed);
+    for (const { weftd } of this.nodes) {
+      await weftd.ready();
+      await weftd.peers(1);
+    }
+    await mustPing(one.pod.ns, two.pod.address, { count: 1 });
+  }
+
+  /** Traffic both ways, begun before `during` and ended after it, and for `atLeastMs`. */
+  async traffic(
+    during: () => Promise<void>,
+    atLeastMs: number,
+    options: Partial<StreamOptions> = {},
+  ): Promise<Accounts> {
+    const [one, two] = this.nodes;
+    const ways: [Way, Way] = [
+      { from: one, to: two, wire: this.wire, direction: "from" },
+      { from: two, to: one, wire: this.wire, direction: "to" },
+    ];
+    const full = { perSecond: this.options.perSecond, ...options };
+    const before = [await readPlaces(ways[0]), await readPlaces(ways[1])] as const;
+    const begin = performance.now();
+    const streams = await Promise.all(
+      ways.map(({ from, to }) =>
+        this.ledger.start(from.pod.ns, to.pod.ns, to.pod.address, LEDGER_PORT, full),
+      ),
+    );
+    await during();
+    await delay(Math.max(0, atLeastMs - (performance.now() - begin)));
+    const [there, back] = await Promise.all(streams.map((stream) => stream.stop()));
+    if (there === undefined || back === undefined) throw new Error("two streams have two accounts");
+    this.#carried += there.sent + back.sent;
+    return [
+      settle(there, before[0], await readPlaces(ways[0])),
+      settle(back, before[1], await readPlaces(ways[1])),
+    ];
+  }
+}
+
+/** How a bench gets its nodes. */
+interface Start {
+  readonly start: (index: 1 | 2) => Promise<Node>;
+  readonly etcd: Etcd | null;
+}
+
+async function fromFile(bed: Bed, onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Start> {
+  const overlay = await Overlay.create(onCleanup, { format });
+  for (const host of bed.hosts) await overlay.addToFile(host);
+  return { start: (index) => overlay.startNode(bed.host(index), { nodeArgs: [blockLoop] }), etcd: null };
+}
+
+async function fromEtcd(bed: Bed, onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Start> {
+  const directory = await temporaryDirectory(onCleanup);
+  const etcd = await startEtcd(onCleanup, { netns: bed.wire.name, address: WIRE_END });
+  const config = { Network: "10.5.0.0/16", Backend: { Type: format } };
+  await etcd.put("/coreos.com/network/config", JSON.stringify(config));
+  const start = async (index: 1 | 2): Promise<Node> => {
+    const host = bed.host(index);
+    const weftd = await Weftd.start(host.ns, join(directory, `host${index}`), {
+      args: [`--etcd-endpoints=${etcd.endpoint}`, `--node-id=host${index}`],
+      nodeArgs: [blockLoop],
+    });
+    return { host, weftd, pod: await host.addPod(await weftd.podNetwork()) };
+  };
+  return { start, etcd };
+}
+
+/** Waits for something that a fault brings about; returns the milliseconds that it took. */
+export async function took(what: string, probe: () => Promise<boolean>, timeoutMs = 30_000): Promise<number> {
+  const begin = performance.now();
+  await until(what, async () => ((await probe()) ? true : null), timeoutMs);
+  return performance.now() - begin;
+}
