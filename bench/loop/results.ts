@@ -1,14 +1,6 @@
 /** What one run of the comparison leaves behind (bench/results/loop-*.json), and the tables made of it. */
-
-export interface Environment {
-  readonly kernel: string;
-  readonly cpu: string;
-  readonly cores: number;
-  /** Average over the minute before: what else ran. */
-  readonly load: number;
-  readonly node: string;
-  readonly commit: string;
-}
+import type { Environment } from "../environment.js";
+import { groups, median, table } from "../statistics.js";
 
 /** The work alone: packets in memory. */
 export interface ComputeSample {
@@ -90,29 +82,4 @@ function delayRows({ delay }: Results): string[][] {
     const lost = samples.reduce((sum, { sent, received }) => sum + sent - received, 0);
     return [way, lowest(({ p50 }) => p50), lowest(({ p99 }) => p99), lowest(({ max }) => max), `${lost}`];
   });
-}
-
-/** Samples that belong together, in order of first appearance, each group with its first one. */
-function groups<T>(samples: readonly T[], key: (sample: T) => string): [T, T[]][] {
-  const found = new Map<string, [T, T[]]>();
-  for (const sample of samples) {
-    const group = found.get(key(sample));
-    if (group === undefined) found.set(key(sample), [sample, [sample]]);
-    else group[1].push(sample);
-  }
-  return [...found.values()];
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? NaN;
-}
-
-/** The first column is text, the others are numbers. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(" | ")} |`;
-  const rule = widths.map((width, i) => (i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
-  return [line(head), line(rule), ...rows.map(line)].join("\n");
 }

@@ -11,17 +11,16 @@
  * to bench/results/ and prints the tables; `--markdown FILE` prints the tables of an earlier run instead.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, release } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connect, Namespace } from "../../test/support/netns.js";
 import { type OnCleanup, run, temporaryDirectory } from "../../test/support/process.js";
 import { Weftd } from "../../test/support/weftd.js";
+import { readEnvironment, root } from "../environment.js";
 import { compute, type ComputeResult } from "./compute.js";
 import {
   type ComputeSample,
   type DelaySample,
-  type Environment,
   markdown,
   type Results,
   type ThroughputSample,
@@ -35,7 +34,6 @@ const PEER = "192.0.2.1";
 const REMOTE_POD = "10.5.1.9";
 const LEASES = 500;
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
 const forwardLoop = join(root, "native/out/forward-loop");
 const traffic = join(root, "native/out/traffic");
 const relayFile = fileURLToPath(new URL("relay.js", import.meta.url));
@@ -140,7 +138,7 @@ async function interleave<T>(
 }
 
 async function measure(onCleanup: OnCleanup): Promise<Results> {
-  const [load = NaN] = loadavg();
+  const environment = await readEnvironment();
   const samples = await measureCompute();
   const bench = await Bench.create(onCleanup);
   const node = [process.execPath, relayFile];
@@ -165,22 +163,11 @@ async function measure(onCleanup: OnCleanup): Promise<Results> {
   delay.push(...(await interleave([blocked], (each) => bench.delay(each))));
   return {
     date: new Date().toISOString().slice(0, 10),
-    environment: await environment(load),
+    environment,
     bytes: BYTES,
     compute: samples,
     throughput,
     delay,
-  };
-}
-
-async function environment(load: number): Promise<Environment> {
-  return {
-    kernel: release().replace(/-.*/, ""),
-    cpu: cpus()[0]?.model ?? "unknown processor",
-    cores: cpus().length,
-    load,
-    node: process.versions.node,
-    commit: (await run("git", ["-C", root, "rev-parse", "--short", "HEAD"])).trim(),
   };
 }
 

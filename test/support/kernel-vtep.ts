@@ -47,7 +47,7 @@ export async function startKernelVtep(
 
 /** Makes one VXLAN device; a dual-stack flannel node has two, each with its MAC and its underlay address. */
 export async function addVtep(
-  host: Host,
+  host: Pick<Host, "ns">,
   device: string,
   own: VtepPeer,
   peers: readonly VtepPeer[],

@@ -76,7 +76,7 @@ export class Overlay {
   }
 
   /** Starts the daemon of a host, again with the same directory when it ran before. */
-  startWeftd(host: Host, options: Partial<WeftdOptions> = {}): Promise<Weftd> {
+  startWeftd(host: Pick<Host, "index" | "ns">, options: Partial<WeftdOptions> = {}): Promise<Weftd> {
     return Weftd.start(host.ns, join(this.directory, `host${host.index}`), {
       ...options,
       args: [`--registry=file:${this.peersFile}`, ...(options.args ?? [])],
