@@ -283,7 +283,7 @@ class Daemon implements Subject {
       peers,
     });
     const knownUnused = dataplane.tables?.unusedAliases.map(({ message }) => message) ?? [];
-    dataplane.replaceTables(tables);
+    const changed = dataplane.replaceTables(tables);
     for (const { alias, message } of tables.unusedAliases) {
       if (knownUnused.includes(message)) continue;
       this.#log.warn(
@@ -292,6 +292,7 @@ class Daemon implements Subject {
       );
     }
     this.#noteRejected(rejected);
+    if (!changed) return;
     this.#log.info(
       { component: "dataplane", generation: dataplane.generation, count: tables.nodes.length },
       "peers changed",

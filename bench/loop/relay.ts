@@ -37,7 +37,7 @@ input.on("message", (packet) => {
 function decodeLeases(count: number): void {
   const data = { VNI: 1, VtepMAC: "02:00:00:00:00:01" };
   const value = JSON.stringify({ PublicIP: "192.0.2.1", BackendType: "vxlan", BackendData: data });
-  for (let i = 0; i < count; i++) decodeRecord(`10.${5 + (i >> 8)}.${i & 0xff}.0-24`, Buffer.from(value));
+  for (let i = 0; i < count; i++) decodeRecord(`10.${5 + (i >> 8)}.${i & 0xff}.0-24`, value);
 }
 
 output.connect(SINK_PORT, sink, () => input.bind(Number(port), () => console.log("ready")));

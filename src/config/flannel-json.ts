@@ -21,13 +21,25 @@ export function parseFlannelJson<E extends Entries>(
 function withSchemaNames(schema: unknown, value: unknown): unknown {
   const object = unwrap(schema);
   if (object === null || typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  const names = new Map(Object.keys(object.entries).map((name) => [name.toLowerCase(), name]));
+  const names = namesOf(object.entries);
   const renamed: Record<string, unknown> = {};
   for (const [key, field] of Object.entries(value)) {
     const name = names.get(key.toLowerCase());
     if (name !== undefined && field !== null) renamed[name] = withSchemaNames(object.entries[name], field);
   }
   return renamed;
+}
+
+const knownNames = new WeakMap<Entries, ReadonlyMap<string, string>>();
+
+/** The schema's spelling of each field, by its name in lower case. */
+function namesOf(entries: Entries): ReadonlyMap<string, string> {
+  let names = knownNames.get(entries);
+  if (names === undefined) {
+    names = new Map(Object.keys(entries).map((name) => [name.toLowerCase(), name]));
+    knownNames.set(entries, names);
+  }
+  return names;
 }
 
 function unwrap(schema: unknown): { readonly entries: Entries } | null {

@@ -37,6 +37,8 @@ export class Dataplane {
   readonly #counters: readonly CounterInfo[];
   readonly #reasons: readonly string[];
   #tables: Tables | null = null;
+  /** The same tables, packed: self, peers, routes. */
+  #rows: readonly Uint8Array[] | null = null;
   #generation = 0;
 
   /**
@@ -73,17 +75,17 @@ export class Dataplane {
     this.#native.start(this.#engine);
   }
 
-  /** Replaces all tables at once, under running traffic. */
-  replaceTables(tables: Tables): void {
-    const { self, peers, routes } = tables;
-    this.#native.replaceTables(
-      this.#engine,
-      ++this.#generation,
-      packSelf(self),
-      packPeers(peers),
-      packRoutes(routes),
-    );
+  /** Replaces all tables at once, under running traffic. False when the workers have the same ones already. */
+  replaceTables(tables: Tables): boolean {
+    const rows = [packSelf(tables.self), packPeers(tables.peers), packRoutes(tables.routes)] as const;
+    // What has no row, a lease's key for instance, may differ all the same.
     this.#tables = tables;
+    if (this.#rows?.every((each, index) => Buffer.compare(each, rows[index] ?? each) === 0) === true) {
+      return false;
+    }
+    this.#native.replaceTables(this.#engine, ++this.#generation, ...rows);
+    this.#rows = rows;
+    return true;
   }
 
   /** The tables in use; null before the first. */

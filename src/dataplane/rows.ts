@@ -77,6 +77,6 @@ function packAdmission(admit: Admission): number {
 
 /** IPv4 addresses as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that all have one form. */
 export function setMapped(bytes: Uint8Array, at: number, ip: Ip): void {
-  if (ip.family === 4) bytes.set([0xff, 0xff], at + 10);
+  if (ip.family === 4) bytes.fill(0xff, at + 10, at + 12);
   bytes.set(ip.bytes, at + 16 - ip.bytes.length);
 }

@@ -76,7 +76,7 @@ export class ConfigWatch {
     try {
       return await this.#watch.until(
         (entries) => {
-          const found = entries.get(this.#key)?.value.toString() ?? null;
+          const found = entries.get(this.#key)?.value ?? null;
           this.#report(found === null ? `there is no network config at ${this.#key} yet` : null);
           return found;
         },
@@ -105,7 +105,7 @@ export class ConfigWatch {
   /** Takes over what etcd says now, against what the daemon started with; true when the config in force changed. */
   #follow(started: NetworkConfig): boolean {
     if (!this.#watch.listed) return false;
-    const text = this.#watch.entries.get(this.#key)?.value.toString();
+    const text = this.#watch.entries.get(this.#key)?.value;
     if (text === undefined) {
       this.#report("the network config is gone from etcd; the old one stays in force");
       return false;

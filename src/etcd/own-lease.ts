@@ -16,7 +16,7 @@ import type { Logger } from "pino";
 import { Backoff, pause } from "./backoff.js";
 import { type EtcdClient, isAnswer, retry } from "./client.js";
 import { CALL_MS, EtcdError } from "./connection.js";
-import { type Compare, type KeyRange, singleKey } from "./messages.js";
+import { type Compare, type KeyRange, prefixRange, singleKey } from "./messages.js";
 import { type Entry, type RangeWatch, toEntry } from "./range-watch.js";
 
 const TTL_SECONDS = 86_400;
@@ -28,9 +28,9 @@ const NO_LEASE = "0";
 /** What this node wants to stand in etcd. */
 export interface Claim {
   readonly key: string;
-  readonly value: Buffer;
-  /** No key may stand in this range when the key is created: the same subnet may be part of another key. */
-  readonly guard: KeyRange;
+  readonly value: string;
+  /** The key of the IPv4 subnet alone. Neither it nor one with an IPv6 subnet may stand when the key is created. */
+  readonly subnetKey: string;
   /** Whether an entry under the key may be replaced by this node. */
   readonly isOurs: (entry: Entry) => boolean;
 }
@@ -94,23 +94,25 @@ export class OwnLease {
    * One try to create the key, or to take over the entry that the watch shows under it. False when another node was
    * faster; the watch's entries then show it. Rejects with an EtcdError.
    */
-  async claim({ key, value, guard }: Claim): Promise<boolean> {
+  async claim(claim: Claim): Promise<boolean> {
+    const { key, value } = claim;
     const held = this.#watch.entries.get(key);
     const lease = held?.lease ?? (await this.#leaseForNewKey());
-    if (held?.value.equals(value) === true) {
+    if (held?.value === value) {
       this.#leaseId = lease;
       return true;
     }
-    const compare: Compare =
+    const guards = guardsOf(claim);
+    const compare: Compare[] =
       held === undefined
-        ? { ...guard, target: "CREATE", create_revision: "0" }
-        : { ...singleKey(key), target: "MOD", mod_revision: String(held.modRevision) };
-    const put = { key: Buffer.from(key), value, lease };
+        ? guards.map((range) => ({ ...range, target: "CREATE", create_revision: "0" }))
+        : [{ ...singleKey(key), target: "MOD", mod_revision: String(held.modRevision) }];
+    const put = { key: Buffer.from(key), value: Buffer.from(value), lease };
     const answer = await this.#client
       .call("KV.Txn", {
-        compare: [compare],
+        compare,
         success: [{ request_put: put }],
-        failure: [{ request_range: guard }],
+        failure: guards.map((range) => ({ request_range: range })),
       })
       .catch((error: unknown) => {
         if (error instanceof EtcdError && error.code === status.NOT_FOUND) this.#leaseId = null;
@@ -119,12 +121,10 @@ export class OwnLease {
     const revision = Number(answer.header.revision);
     const found = answer.succeeded
       ? [{ key, value, lease, createRevision: held?.createRevision ?? revision, modRevision: revision }]
-      : (answer.responses[0]?.response_range?.kvs ?? []).map(toEntry);
+      : answer.responses.flatMap(({ response_range }) => response_range?.kvs ?? []).map(toEntry);
     for (const entry of found) this.#watch.enter(entry);
     // A transaction whose answer was lost and that was sent again finds what it wrote itself.
-    const won = found.some(
-      (entry) => entry.key === key && entry.lease === lease && entry.value.equals(value),
-    );
+    const won = found.some((entry) => entry.key === key && entry.lease === lease && entry.value === value);
     if (won) this.#leaseId = lease;
     return won;
   }
@@ -202,8 +202,9 @@ export class OwnLease {
     const backoff = new Backoff();
     for (;;) {
       const entry = this.#watch.entries.get(claim.key);
-      const right = entry !== undefined && entry.lease === this.#leaseId && entry.value.equals(claim.value);
-      if (right || (entry !== undefined && !claim.isOurs(entry))) {
+      const right = entry !== undefined && entry.lease === this.#leaseId && entry.value === claim.value;
+      const foreign = entry === undefined ? this.#isTaken(claim) : !claim.isOurs(entry);
+      if (right || foreign) {
         this.#judge(claim, right);
         backoff.reset();
         await this.#watch.changed(signal);
@@ -214,6 +215,12 @@ export class OwnLease {
       this.#judge(claim, won);
       if (!won) await backoff.wait(signal);
     }
+  }
+
+  /** The subnet is part of another key. */
+  #isTaken({ subnetKey }: Claim): boolean {
+    const keys = [...this.#watch.entries.keys()];
+    return keys.some((key) => key === subnetKey || key.startsWith(`${subnetKey}&`));
   }
 
   #judge({ key }: Claim, ours: boolean): void {
@@ -229,6 +236,11 @@ export class OwnLease {
     this.#overdue = true;
     this.#log.error({ reason: "overdue" }, "half of the own lease has passed without a renewal");
   }
+}
+
+/** `10.5.32.0-24` and `10.5.32.0-24&…` are one IPv4 subnet. */
+function guardsOf({ subnetKey }: Claim): readonly KeyRange[] {
+  return [singleKey(subnetKey), prefixRange(`${subnetKey}&`)];
 }
 
 /** A random positive 64-bit integer, as a decimal string. */

@@ -19,7 +19,7 @@ import type { KeyRange, KeyValue, ResponseHeader, WatchResponse } from "./messag
 export interface Entry {
   readonly key: string;
   /** Cut where it is too long to be read. */
-  readonly value: Buffer;
+  readonly value: string;
   readonly createRevision: number;
   readonly modRevision: number;
   /** The etcd lease's id; "0" for none. */
@@ -27,12 +27,9 @@ export interface Entry {
 }
 
 export function toEntry(kv: KeyValue): Entry {
-  // A copy of its own: the message that it came in may be megabytes long and would be kept with it.
-  const value = Buffer.allocUnsafeSlow(Math.min(kv.value.length, MAX_VALUE_BYTES + 1));
-  kv.value.copy(value);
   return {
     key: kv.key.toString(),
-    value,
+    value: kv.value.toString("utf8", 0, MAX_VALUE_BYTES + 1),
     createRevision: Number(kv.create_revision),
     modRevision: Number(kv.mod_revision),
     lease: kv.lease,

@@ -89,12 +89,11 @@ export interface CompileInput {
 export function compileTables(input: CompileInput): Tables {
   const ownAddresses = addressesOf(input);
   const hosts = new Map<string, Host>();
-  const routes: { prefix: Cidr; via: string | null }[] = [];
-  for (const { prefix } of input.own.subnets) routes.push({ prefix, via: null });
+  const remote: LeasedSubnet[] = [];
   for (const lease of input.peers) {
     const subnets = lease.subnets.filter(({ via }) => !ownAddresses.has(via.address.text));
     mergeHost(hosts, lease.key, subnets);
-    for (const { prefix, via } of subnets) routes.push({ prefix, via: via.address.text });
+    remote.push(...subnets);
   }
 
   const peers: PeerRow[] = [];
@@ -107,21 +106,21 @@ export function compileTables(input: CompileInput): Tables {
   const aliases = input.aliases.filter((alias) => !unusedAliases.some((unused) => unused.alias === alias));
   for (const host of new Set(hosts.values())) {
     const node = nodes.push(host.key) - 1;
-    for (const [text, endpoint] of host.endpoints) {
-      index.set(text, peers.length);
-      peers.push({ ...endpoint, node });
-      for (const { address, publicAddress } of aliases) {
-        if (publicAddress.text === text) peers.push({ ...endpoint, address, node });
+    for (const { address, mac, ecn } of host.endpoints) {
+      index.set(address.text, peers.length);
+      peers.push({ address, mac, ecn, node });
+      for (const alias of aliases) {
+        if (alias.publicAddress.text === address.text) peers.push({ address: alias.address, mac, ecn, node });
       }
     }
   }
   return {
     self: compileSelf(input),
     peers,
-    routes: routes.map(({ prefix, via }) => ({
-      prefix,
-      peer: via === null ? null : (index.get(via) ?? null),
-    })),
+    routes: [
+      ...input.own.subnets.map(({ prefix }) => ({ prefix, peer: null })),
+      ...remote.map(({ prefix, via }) => ({ prefix, peer: index.get(via.address.text) ?? null })),
+    ],
     nodes,
     unusedAliases,
   };
@@ -129,8 +128,8 @@ export function compileTables(input: CompileInput): Tables {
 
 interface Host {
   key: string;
-  /** By the address's text. */
-  readonly endpoints: Map<string, Endpoint>;
+  /** One per address. */
+  readonly endpoints: Endpoint[];
 }
 
 /** This host's addresses on the underlay: the published ones and those of its interface. */
@@ -154,13 +153,14 @@ function whyUnused(
 function mergeHost(hosts: Map<string, Host>, key: string, subnets: readonly LeasedSubnet[]): void {
   if (subnets.length === 0) return;
   const known = subnets.map(({ via }) => hosts.get(via.address.text)).find((host) => host !== undefined);
-  const host = known ?? { key, endpoints: new Map() };
+  const host = known ?? { key, endpoints: [] };
   host.key = key;
   for (const { via } of subnets) {
     // An address that belongs to another host already stays there: rows of one address would be ambiguous.
     const owner = hosts.get(via.address.text) ?? host;
     hosts.set(via.address.text, owner);
-    owner.endpoints.set(via.address.text, via);
+    const place = owner.endpoints.findIndex(({ address }) => address.text === via.address.text);
+    owner.endpoints.splice(place === -1 ? owner.endpoints.length : place, 1, via);
   }
 }
 

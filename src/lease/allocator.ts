@@ -20,21 +20,22 @@ interface Range {
  * Chooses a subnet of the pool that overlaps none of `taken`; null when there is none.
  *
  * @param taken prefixes of any family, length and order
- * @param previous the previous run's subnet, null for none
+ * @param preferred the first of these that is free is taken; null for none
  * @param candidates how many free subnets, from the lowest, to choose among
  * @param random a number from 0 up to, not including, 1
  */
 export function chooseSubnet(
   pool: Pool,
   taken: readonly Cidr[],
-  previous: Cidr | null,
+  preferred: readonly (Cidr | null)[],
   candidates: number,
   random: () => number,
 ): Cidr | null {
   const free = freeRanges(pool, taken);
-  if (previous !== null && fitsPool(previous, pool)) {
-    const index = indexOf(pool, ipToBigInt(previous.ip));
-    if (free.some((range) => range.first <= index && index <= range.last)) return previous;
+  for (const wish of preferred) {
+    if (wish === null || !fitsPool(wish, pool)) continue;
+    const index = indexOf(pool, ipToBigInt(wish.ip));
+    if (free.some((range) => range.first <= index && index <= range.last)) return wish;
   }
   const total = free.reduce((sum, range) => sum + range.last - range.first + 1n, 0n);
   const choices = total < BigInt(candidates) ? Number(total) : candidates;
@@ -44,6 +45,12 @@ export function chooseSubnet(
     skip -= last - first + 1n;
   }
   return null;
+}
+
+/** The subnet of one pool that has the number of a subnet of another; null when the pool ends before. */
+export function subnetOfSameNumber(pool: Pool, subnet: Cidr, other: Pool): Cidr | null {
+  const index = indexOf(pool, ipToBigInt(subnet.ip));
+  return index > indexOf(other, ipToBigInt(other.max)) ? null : subnetAt(other, index);
 }
 
 /** What `taken` leaves free between the pool's min and max, ascending. One sort: fast with tens of thousands. */

@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { parseFlannelJson } from "../config/flannel-json.js";
-import { type Cidr, isNetwork, parseCidr } from "../net/cidr.js";
+import { type Cidr, isNetwork, network, parseCidr } from "../net/cidr.js";
 import { type Ip, parseIp } from "../net/ip.js";
 import { formatMac, parseMac } from "../net/mac.js";
 import type { Rejection } from "./lease.js";
@@ -87,19 +87,30 @@ export function encodeValue(attributes: LeaseAttributes): string {
   });
 }
 
+/**
+ * The subnets that a key names, as far as it can be read: what is wrong with the rest of a key does not make a subnet
+ * free.
+ */
+export function namedSubnets(key: string): Cidr[] {
+  return key.split("&").flatMap((part) => {
+    const prefix = parseCidr(part.replace("-", "/"));
+    return prefix === null ? [] : [network(prefix)];
+  });
+}
+
 /** Reads a key's last part and its value. Anything that flannel's reader or this one cannot read is a rejection. */
-export function decodeRecord(key: string, value: Uint8Array): LeaseRecord | Rejection {
+export function decodeRecord(key: string, value: string): LeaseRecord | Rejection {
   const subnets = parseKey(key);
   if (subnets === null) {
     // Of a key that may be megabytes long, enough to find it.
     const start = key.slice(0, 100);
     return { key: start, reason: "malformed", message: "the key is not of the form 10.5.32.0-24" };
   }
-  if (value.length > MAX_VALUE_BYTES) {
+  if (Buffer.byteLength(value) > MAX_VALUE_BYTES) {
     return { key, reason: "oversized", message: `the value has more than ${MAX_VALUE_BYTES} bytes` };
   }
   try {
-    return { key, ...subnets, ...parseValue(Buffer.from(value).toString()) };
+    return { key, ...subnets, ...parseValue(value) };
   } catch (error) {
     return { key, reason: "malformed", message: `the value cannot be read: ${(error as Error).message}` };
   }

@@ -6,7 +6,7 @@ import { ConfigError, WeftError } from "../config/errors.js";
 import { type Cidr, network, parseCidr } from "../net/cidr.js";
 import type { Ip } from "../net/ip.js";
 import { deriveMac } from "../net/mac.js";
-import { chooseSubnet } from "./allocator.js";
+import { chooseSubnet, subnetOfSameNumber } from "./allocator.js";
 import { encodeValue, formatKey, type LeaseRecord, type LeaseSubnets } from "./codec.js";
 import type { Lease } from "./lease.js";
 import { fitsPool, isRejection, readLease } from "./policy.js";
@@ -16,9 +16,11 @@ export interface LeasePlan {
   /** The key's last part. */
   readonly key: string;
   readonly subnet: Cidr;
-  readonly value: Buffer;
+  readonly value: string;
   /** What other nodes will read. */
   readonly lease: Lease;
+  /** The key is still to be made. */
+  readonly isNew: boolean;
 }
 
 /**
@@ -50,20 +52,18 @@ export function planLease(
   const macOf = (known: Uint8Array | null | undefined, address: Ip | null): Uint8Array | null =>
     vni === null || address === null ? null : (known ?? deriveMac(vni, address));
   const key = existing?.key ?? formatKey(subnets);
-  const value = Buffer.from(
-    encodeValue({
-      publicIp,
-      publicIpv6,
-      backend: config.backend.type,
-      vni,
-      mac: macOf(existing?.mac, publicIp),
-      mac6: macOf(existing?.mac6, publicIpv6),
-      nodeId,
-    }),
-  );
+  const value = encodeValue({
+    publicIp,
+    publicIpv6,
+    backend: config.backend.type,
+    vni,
+    mac: macOf(existing?.mac, publicIp),
+    mac6: macOf(existing?.mac6, publicIpv6),
+    nodeId,
+  });
   const { result } = readLease(key, value, config);
   if (isRejection(result)) throw new ConfigError(`no node would accept this node's lease: ${result.message}`);
-  return { key, subnet: subnets.subnet, value, lease: result };
+  return { key, subnet: subnets.subnet, value, lease: result, isNew: existing === null };
 }
 
 /** True when a lease with this host's address may be rewritten by this node. */
@@ -110,10 +110,13 @@ function chooseSubnets(
 ): LeaseSubnets | null {
   const { ipv4, ipv6 } = request.config;
   if (ipv4 === null) return null;
-  const subnet = chooseSubnet(ipv4, taken, parsePrevious(request.previousSubnet), candidates, random);
-  if (ipv6 === null) return subnet === null ? null : { subnet, subnet6: null };
-  const subnet6 = chooseSubnet(ipv6, taken, parsePrevious(request.previousSubnet6), candidates, random);
-  return subnet === null || subnet6 === null ? null : { subnet, subnet6 };
+  const subnet = chooseSubnet(ipv4, taken, [parsePrevious(request.previousSubnet)], candidates, random);
+  if (subnet === null) return null;
+  if (ipv6 === null) return { subnet, subnet6: null };
+  // Only the IPv4 subnet is guarded by the key. Who takes the IPv6 subnet of the same number races for that one, too.
+  const preferred = [parsePrevious(request.previousSubnet6), subnetOfSameNumber(ipv4, subnet, ipv6)];
+  const subnet6 = chooseSubnet(ipv6, taken, preferred, candidates, random);
+  return subnet6 === null ? null : { subnet, subnet6 };
 }
 
 /** The network of an `<address>/<length>` of `subnet.env`; null for none and for anything unreadable. */

@@ -21,7 +21,7 @@ export interface Reading {
 }
 
 /** Reads a key's last part and its value. */
-export function readLease(key: string, value: Uint8Array, config: NetworkConfig): Reading {
+export function readLease(key: string, value: string, config: NetworkConfig): Reading {
   const record = decodeRecord(key, value);
   return isRejection(record) ? { record: null, result: record } : { record, result: admit(record, config) };
 }
@@ -93,12 +93,12 @@ export const MAX_LEASES = 65_536;
  *
  * @param results one per key, oldest first: of two leases for one subnet the older counts, on every node the same
  * @param own this node's lease; who claims its subnets or its address is rejected
- * @param before the leases in use until now, by key
+ * @param before knows the leases in use until now, by key
  */
 export function makeSnapshot(
   results: readonly (Lease | Rejection)[],
   own: Lease,
-  before: ReadonlyMap<string, Lease> = new Map(),
+  before: Pick<ReadonlyMap<string, Lease>, "get"> = new Map<string, Lease>(),
 ): Pick<Snapshot, "peers" | "rejected"> {
   const claims = new Claims(own);
   const peers: Lease[] = [];
@@ -115,6 +115,15 @@ export function makeSnapshot(
     );
   }
   return { peers, rejected };
+}
+
+/** The key of a lease that has one of this node's subnets and is older than its own; null when there is none. */
+export function olderHolder(older: readonly (Lease | Rejection)[], own: Lease): string | null {
+  const subnets = own.subnets.map(({ prefix }) => prefix.text);
+  const holder = older.find(
+    (result) => !isRejection(result) && result.subnets.some(({ prefix }) => subnets.includes(prefix.text)),
+  );
+  return holder?.key ?? null;
 }
 
 /** What is taken: subnets by the key that has them, public addresses with their holder's MAC. */

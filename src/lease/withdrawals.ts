@@ -33,6 +33,11 @@ export class Withdrawals {
     return [...this.#held.values()].map(({ lease }) => lease);
   }
 
+  /** The lease with this key that stood at the last update or is held. */
+  get(key: string): Lease | undefined {
+    return this.#standing.get(key) ?? this.#held.get(key)?.lease;
+  }
+
   /** When the first hold ends and the registry should be looked at afresh; null when nothing is held. */
   get dueAt(): number | null {
     // Holds begin in this order, and all are equally long.
@@ -53,10 +58,11 @@ export class Withdrawals {
     this.#own = own;
     const before = this.#standing;
     this.#standing = new Map(standing.map((lease) => [lease.key, lease]));
+    const vanished = [...before.values()].filter(({ key }) => !this.#standing.has(key));
+    if (vanished.length + this.#gone.length + this.#held.size === 0) return;
     const taken = new Set(standing.flatMap(prefixes));
     const isFree = (lease: Lease): boolean => !prefixes(lease).some((prefix) => taken.has(prefix));
     const earlier = this.#gone.filter(({ lease, at }) => now - at <= WINDOW_MS && isFree(lease));
-    const vanished = [...before.values()].filter(({ key }) => !this.#standing.has(key));
     this.#gone = [...earlier, ...vanished.filter(isFree).map((lease) => ({ lease, at: now }))];
     for (const [key, { lease, until }] of this.#held) {
       if (!isFree(lease) || (fresh && until <= now)) this.#held.delete(key);

@@ -1,5 +1,5 @@
 /** IP prefixes as values: parsing, masking, containment and subnet arithmetic. Pure. */
-import { type Ip, ipBits, ipFromBigInt, ipToBigInt, parseIp } from "./ip.js";
+import { type Ip, ipBits, ipFromBigInt, ipFromBytes, ipToBigInt, parseIp } from "./ip.js";
 
 export interface Cidr {
   /** As written; `network()` clears the host bits. */
@@ -27,24 +27,22 @@ export function parseCidr(text: string): Cidr | null {
 
 /** The prefix with its host bits cleared. */
 export function network(prefix: Cidr): Cidr {
-  const hostBits = BigInt(ipBits(prefix.ip.family) - prefix.length);
-  return cidr(
-    must(ipFromBigInt(prefix.ip.family, (ipToBigInt(prefix.ip) >> hostBits) << hostBits)),
-    prefix.length,
-  );
+  const bytes = prefix.ip.bytes.map((byte, index) => byte & maskByte(prefix.length, index));
+  return cidr(ipFromBytes(bytes), prefix.length);
 }
 
 /** True when no host bit is set. */
 export function isNetwork(prefix: Cidr): boolean {
-  return network(prefix).text === prefix.text;
+  return prefix.ip.bytes.every((byte, index) => (byte & ~maskByte(prefix.length, index)) === 0);
 }
 
 /** True when every address of `inner` lies in `outer`. Prefixes of different families never contain each other. */
 export function contains(outer: Cidr, inner: Cidr | Ip): boolean {
   const [ip, length] = "ip" in inner ? [inner.ip, inner.length] : [inner, ipBits(inner.family)];
   if (ip.family !== outer.ip.family || length < outer.length) return false;
-  const shift = BigInt(ipBits(ip.family) - outer.length);
-  return ipToBigInt(ip) >> shift === ipToBigInt(outer.ip) >> shift;
+  return outer.ip.bytes.every(
+    (byte, index) => ((byte ^ (ip.bytes[index] ?? 0)) & maskByte(outer.length, index)) === 0,
+  );
 }
 
 /** True when the two prefixes share an address. */
@@ -58,7 +56,8 @@ export function addressAt(prefix: Cidr, offset: bigint): Ip | null {
   return ip !== null && contains(prefix, ip) ? ip : null;
 }
 
-function must<T>(value: T | null): T {
-  if (value === null) throw new RangeError("address arithmetic left the address space");
-  return value;
+/** The index-th byte of the mask that a prefix of this length has. */
+function maskByte(length: number, index: number): number {
+  const bits = Math.min(Math.max(length - index * 8, 0), 8);
+  return 0xff & (0xff << (8 - bits));
 }

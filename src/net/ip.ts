@@ -23,7 +23,9 @@ export interface Ip {
  */
 export function parseIp(text: string): Ip | null {
   // net.isIP is the strict gate; ip6addr alone would take leading zeros.
-  if (isIP(text) === 0 || text.includes("%")) return null;
+  const family = isIP(text);
+  if (family === 0 || text.includes("%")) return null;
+  if (family === 4) return ipFromBytes(Uint8Array.from(text.split("."), Number));
   const parsed = ip6addr.parse(text);
   if (parsed.kind() === "ipv4") {
     // An IPv4-mapped IPv6 address is kept as the IPv4 address that it means.

@@ -5,7 +5,7 @@ import type { Ip } from "./ip.js";
 /** Parses `aa:bb:cc:dd:ee:ff`, any case; null for anything else and for addresses no interface may have. */
 export function parseMac(text: string): Uint8Array | null {
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) return null;
-  const bytes = Uint8Array.from(text.split(":"), (part) => parseInt(part, 16));
+  const bytes = new Uint8Array(Buffer.from(text.replaceAll(":", ""), "hex"));
   const multicast = ((bytes[0] ?? 0) & 1) === 1;
   return multicast || bytes.every((byte) => byte === 0) ? null : bytes;
 }

@@ -59,7 +59,7 @@ async function follow(t: ExecutionContext, { client, key, log }: Opened): Promis
     await running;
   });
   await watch.until(() => true, forever);
-  return () => watch.entries.get(key)?.value.toString() ?? null;
+  return () => watch.entries.get(key)?.value ?? null;
 }
 
 /** Follows a key over two proxies as endpoints; `inUse` is the one that it goes through. */

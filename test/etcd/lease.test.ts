@@ -5,7 +5,7 @@
 import test from "ava";
 import { WeftError } from "../../src/config/errors.js";
 import { EtcdClient } from "../../src/etcd/client.js";
-import { prefixRange, singleKey } from "../../src/etcd/messages.js";
+import { prefixRange } from "../../src/etcd/messages.js";
 import { type Claim, OwnLease } from "../../src/etcd/own-lease.js";
 import { RangeWatch } from "../../src/etcd/range-watch.js";
 import { requestsSince, startTogether } from "../support/crowd.js";
@@ -23,6 +23,7 @@ import {
   UDP,
   withConfig,
 } from "../support/etcd-nodes.js";
+import { parseIp } from "../../src/net/ip.js";
 import { logLines } from "../support/log-lines.js";
 import { until } from "../support/process.js";
 import { TcpProxy } from "../support/tcp-proxy.js";
@@ -112,8 +113,8 @@ test("C14: after a sleep the lease is checked at once, on a new connection, and 
   const own = new OwnLease(client, watch, 3600, log, () => now);
   const claim: Claim = {
     key: "/leases/a",
-    value: Buffer.from("mine"),
-    guard: singleKey("/leases/a"),
+    value: "mine",
+    subnetKey: "/leases/a",
     isOurs: () => false,
   };
   const watching = watch.run(stop.signal).catch(() => undefined);
@@ -171,6 +172,96 @@ test("C16: a full pool is a failure until a subnet is free", async (t) => {
   t.is(await leaver.registry.leave(), `the lease ${leaver.lease.key} is given back`);
   t.is((await waiting).key, leaver.lease.key);
   t.false(late.status().failed);
+});
+
+test("C16: a full pool that the network config widens is full no more", async (t) => {
+  const upTo = (max: string): string =>
+    JSON.stringify({ Network: "10.5.0.0/16", SubnetLen: 24, SubnetMax: max });
+  const etcd = await withConfig(t, upTo("10.5.1.0"));
+  await joinNetwork(t, options(etcd), "10.99.0.1");
+  const late = openRegistry(t, options(etcd));
+  const waiting = late.acquire(await request(late, "10.99.0.2"), forever);
+  await until("the report", () => (late.status().failed ? true : null));
+  await etcd.put(`${PREFIX}/config`, upTo("10.5.2.0"));
+  t.is((await waiting).key, "10.5.2.0-24");
+  await untilWell(late);
+});
+
+test("C21: a subnet that stands under a damaged key, or with IPv6, is not given out a second time", async (t) => {
+  const etcd = await withConfig(t, '{"Network":"10.5.0.0/20","SubnetLen":24,"SubnetMax":"10.5.3.0"}');
+  await etcd.put(`${PREFIX}/subnets/10.5.1.0-24&nonsense`, "{}");
+  await etcd.put(`${PREFIX}/subnets/10.5.2.0-24&fd05:0:0:4e::-64`, '{"PublicIP":"10.99.0.66"}');
+  t.is((await joinNetwork(t, options(etcd), "10.99.0.1")).lease.key, "10.5.3.0-24");
+});
+
+test("C21: an older lease for this node's subnet, under another key, is reported as long as it stands", async (t) => {
+  const etcd = await withConfig(t);
+  const [older, own] = [`${PREFIX}/subnets/10.5.40.0-24&fd05::-64`, `${PREFIX}/subnets/10.5.40.0-24`];
+  await etcd.put(older, '{"PublicIP":"10.99.0.66"}');
+  await etcd.put(own, '{"PublicIP":"10.99.0.1"}');
+  const node = await joinNetwork(t, options(etcd), "10.99.0.1");
+  t.is(leaseKey(node), own);
+  t.true(node.registry.status().failed);
+  t.regex(
+    node.registry.status().problem ?? "",
+    /the older lease 10\.5\.40\.0-24&fd05::-64 has this node's subnet/,
+  );
+  t.deepEqual(node.snapshots.at(-1)?.peers, [], "this node's pods stay its own");
+  await etcd.del(older);
+  await untilWell(node.registry);
+  t.false(node.registry.status().failed);
+});
+
+test("C21: a subnet that was lost to another key is left alone, without a try, until that is gone", async (t) => {
+  const etcd = await withConfig(t);
+  const node = await joinNetwork(t, options(etcd), "10.99.0.1");
+  const other = `${leaseKey(node)}&fd05::-64`;
+  const swap = `put ${other} {"PublicIP":"10.99.0.66"}\ndel ${leaseKey(node)}\n`;
+  await etcd.txn(swap);
+  await until("the loss is reported", () => (node.registry.status().failed ? true : null), BACK_MS);
+  const tries = (await etcd.requests()).get("Txn") ?? 0;
+  await etcd.put(`${PREFIX}/subnets/10.5.200.0-24`, '{"PublicIP":"10.99.0.3"}');
+  await until("the other change", () => (node.snapshots.at(-1)?.peers.length === 1 ? true : null));
+  t.true(((await etcd.requests()).get("Txn") ?? 0) <= tries + 1);
+  await etcd.del(other);
+  await until("the key is back", () => etcd.get(leaseKey(node)), BACK_MS);
+  await untilWell(node.registry);
+});
+
+test("C21: dual-stack nodes that start together share no subnet of either family", async (t) => {
+  const etcd = await withConfig(
+    t,
+    '{"Network":"10.5.0.0/20","SubnetLen":24,"EnableIPv6":true,"IPv6Network":"fd05::/60","Backend":{"Type":"vxlan"}}',
+  );
+  const nodes = await Promise.all(
+    Array.from({ length: 8 }, (_, index) =>
+      joinNetwork(t, options(etcd), `10.99.0.${index + 1}`, { publicIpv6: parseIp(`fd99::${index + 1}`) }),
+    ),
+  );
+  const subnets = nodes.flatMap(({ lease }) => lease.subnets.map(({ prefix }) => prefix.text));
+  t.is(new Set(subnets).size, 16);
+});
+
+test("C21: who was later for an IPv6 subnet, which no transaction guards, takes another", async (t) => {
+  const etcd = await withConfig(
+    t,
+    '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd05::/48","Backend":{"Type":"vxlan"}}',
+  );
+  const wire = await TcpProxy.start(t.teardown, etcd.endpoint);
+  const registry = openRegistry(t, options(wire));
+  const asked = await request(registry, "10.99.0.1", {
+    publicIpv6: parseIp("fd99::1"),
+    previousSubnet: "10.5.40.1/24",
+    previousSubnet6: "fd05:0:0:40::1/64",
+  });
+  // What another node writes now is on its way when this one chooses.
+  wire.delay(400);
+  const flannels =
+    '{"PublicIP":"10.99.0.66","PublicIPv6":"fd99::66","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:66"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:00:67"}}';
+  await etcd.put(`${PREFIX}/subnets/10.5.41.0-24&fd05:0:0:40::-64`, flannels);
+  const lease = await registry.acquire(asked, forever);
+  t.not(lease.subnets[1]?.prefix.text, "fd05:0:0:40::/64");
+  t.is((await etcd.keys(`${PREFIX}/subnets/`)).length, 2);
 });
 
 test("C17: a second host with one address is refused, and the first one is not disturbed", async (t) => {

@@ -96,6 +96,12 @@ export class Etcd {
     await this.ctl("put", key, value);
   }
 
+  /** Does all of this, in the words of `etcdctl txn`, at one revision. */
+  async txn(operations: string): Promise<void> {
+    const [file, ...args] = this.ctlCommand;
+    await run(file, [...args, "txn"], { input: `\n${operations}\n\n` });
+  }
+
   /** Null when there is no such key. */
   async get(key: string): Promise<string | null> {
     const text = await this.ctl("get", "--print-value-only", key);

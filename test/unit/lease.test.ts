@@ -7,7 +7,7 @@ import { chooseSubnet, FIRST_CANDIDATES } from "../../src/lease/allocator.js";
 import { decodeRecord, encodeValue, formatKey, type LeaseRecord, parseKey } from "../../src/lease/codec.js";
 import type { Lease } from "../../src/lease/lease.js";
 import { planLease } from "../../src/lease/plan.js";
-import { isRejection, makeSnapshot, readLease } from "../../src/lease/policy.js";
+import { isRejection, makeSnapshot, olderHolder, readLease } from "../../src/lease/policy.js";
 import type { LeaseRequest } from "../../src/lease/registry.js";
 import { type Cidr, cidr, network, overlaps, parseCidr } from "../../src/net/cidr.js";
 import { ipFromBytes, parseIp } from "../../src/net/ip.js";
@@ -26,14 +26,14 @@ const DUAL_VALUE =
 const DUAL_KEY = "10.5.69.0-24&fd05:0:0:4e::-64";
 
 function record(value: string, key = "10.5.32.0-24"): LeaseRecord {
-  const result = decodeRecord(key, Buffer.from(value));
+  const result = decodeRecord(key, value);
   if (isRejection(result)) throw new Error(result.message);
   return result;
 }
 
 /** The reason of a rejection, or the lease in words. */
 function reading(config: NetworkConfig, value: string, key = "10.5.32.0-24"): string {
-  const { result } = readLease(key, Buffer.from(value), config);
+  const { result } = readLease(key, value, config);
   if (isRejection(result)) return result.reason;
   return result.subnets
     .map(
@@ -149,7 +149,7 @@ test("a lease counts when it fits the network and this node's backend", (t) => {
 
 test("only flannel's udp proxy takes no ECN marks from the outer header", (t) => {
   const ecn = (config: NetworkConfig, value: string): boolean[] => {
-    const { result } = readLease("10.5.32.0-24", Buffer.from(value), config);
+    const { result } = readLease("10.5.32.0-24", value, config);
     return isRejection(result) ? [] : result.subnets.map(({ via }) => via.ecn);
   };
   t.deepEqual(ecn(UDP, UDP_VALUE), [false]);
@@ -168,7 +168,7 @@ test("of a dual-stack lease each family goes its own way, and only IPv4 where th
 
 test("of two leases for a subnet the older counts; nobody else has this node's subnet or address", (t) => {
   const lease = (key: string, address: string): Lease => {
-    const { result } = readLease(key, Buffer.from(UDP_VALUE.replace("10.99.0.1", address)), UDP);
+    const { result } = readLease(key, UDP_VALUE.replace("10.99.0.1", address), UDP);
     if (isRejection(result)) throw new Error(result.message);
     return result;
   };
@@ -194,18 +194,18 @@ test("of two leases for a subnet the older counts; nobody else has this node's s
 });
 
 test("a free subnet is one of the first hundred, or the previous one", (t) => {
-  const first = chooseSubnet(pool(UDP), [], null, FIRST_CANDIDATES, () => 0);
-  const last = chooseSubnet(pool(UDP), [], null, FIRST_CANDIDATES, () => 0.999999);
+  const first = chooseSubnet(pool(UDP), [], [], FIRST_CANDIDATES, () => 0);
+  const last = chooseSubnet(pool(UDP), [], [], FIRST_CANDIDATES, () => 0.999999);
   t.is(first?.text, "10.5.1.0/24");
   t.is(last?.text, "10.5.100.0/24");
-  t.is(chooseSubnet(pool(UDP), [], subnet("10.5.200.0/24"), 100, () => 0)?.text, "10.5.200.0/24");
+  t.is(chooseSubnet(pool(UDP), [], [subnet("10.5.200.0/24")], 100, () => 0)?.text, "10.5.200.0/24");
   for (const unfit of ["10.5.0.0/24", "10.6.1.0/24", "10.5.200.0/25"]) {
-    t.is(chooseSubnet(pool(UDP), [], subnet(unfit), 100, () => 0)?.text, "10.5.1.0/24", unfit);
+    t.is(chooseSubnet(pool(UDP), [], [subnet(unfit)], 100, () => 0)?.text, "10.5.1.0/24", unfit);
   }
   const taken = [subnet("10.5.200.0/24")];
-  t.is(chooseSubnet(pool(UDP), taken, subnet("10.5.200.0/24"), 100, () => 0)?.text, "10.5.1.0/24");
+  t.is(chooseSubnet(pool(UDP), taken, [subnet("10.5.200.0/24")], 100, () => 0)?.text, "10.5.1.0/24");
   t.is(
-    chooseSubnet(pool(UDP), [subnet("10.5.0.0/16")], null, 100, () => 0),
+    chooseSubnet(pool(UDP), [subnet("10.5.0.0/16")], [], 100, () => 0),
     null,
   );
 });
@@ -221,7 +221,7 @@ test("what is chosen is free, fits, and is found whenever there is one", (t) => 
   fc.assert(
     fc.property(anyTaken, fc.double({ min: 0, max: 0.999, noNaN: true }), (taken, chance) => {
       const free = all.filter((candidate) => !taken.some((other) => overlaps(candidate, other)));
-      const chosen = chooseSubnet(small, taken, null, 100, () => chance);
+      const chosen = chooseSubnet(small, taken, [], 100, () => chance);
       t.is(chosen?.text, free[Math.floor(chance * free.length)]?.text);
     }),
   );
@@ -232,7 +232,29 @@ test("a pool with ten thousand leases is no harder", (t) => {
   const taken = Array.from({ length: 10_000 }, (_, index) =>
     subnet(`10.${(index + 1) >> 8}.${(index + 1) & 255}.0/24`),
   );
-  t.is(chooseSubnet(large, taken.reverse(), null, 100, () => 0)?.text, "10.39.17.0/24");
+  t.is(chooseSubnet(large, taken.reverse(), [], 100, () => 0)?.text, "10.39.17.0/24");
+});
+
+test("an IPv6 subnet has the number of the IPv4 one where it can, so that nodes race for one thing", (t) => {
+  const dual = { ...request({ config: DUAL, publicIpv6: parseIp("fd99::1") }) };
+  const keyOf = (taken: readonly Cidr[], changes: Partial<LeaseRequest> = {}): string | undefined =>
+    planLease({ ...dual, ...changes }, [], taken, 1, () => 0)?.key;
+  t.is(keyOf([]), "10.5.1.0-24&fd05:0:0:1::-64");
+  t.is(keyOf([subnet("10.5.1.0/24")]), "10.5.2.0-24&fd05:0:0:2::-64");
+  t.is(keyOf([subnet("10.5.1.0/24"), subnet("fd05:0:0:2::/64")]), "10.5.2.0-24&fd05:0:0:1::-64");
+  t.is(keyOf([], { previousSubnet6: "fd05:0:0:4e::1/64" }), "10.5.1.0-24&fd05:0:0:4e::-64");
+});
+
+test("C21: a lease that is older than the own one and has its subnet is named", (t) => {
+  const lease = (key: string, address: string): Lease => {
+    const { result } = readLease(key, UDP_VALUE.replace("10.99.0.1", address), UDP);
+    if (isRejection(result)) throw new Error(result.message);
+    return result;
+  };
+  const own = lease("10.5.32.0-24", "10.99.0.1");
+  const others = [lease("10.5.31.0-24", "10.99.0.2"), lease("10.5.32.0-24&fd05::-64", "10.99.0.3")];
+  t.is(olderHolder(others, own), "10.5.32.0-24&fd05::-64");
+  t.is(olderHolder(others.slice(0, 1), own), null);
 });
 
 function request(changes: Partial<LeaseRequest> = {}): LeaseRequest {

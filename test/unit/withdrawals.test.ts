@@ -13,7 +13,7 @@ const UDP = parseNetworkConfig('{"Network":"10.5.0.0/16"}');
 function lease(n: number, suffix = ""): Lease {
   const { result } = readLease(
     `10.5.${n}.0-24${suffix}`,
-    Buffer.from(`{"PublicIP":"10.99.0.${n}","PublicIPv6":null}`),
+    `{"PublicIP":"10.99.0.${n}","PublicIPv6":null}`,
     UDP,
   );
   if (isRejection(result)) throw new Error(result.message);

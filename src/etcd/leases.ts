@@ -1,0 +1,67 @@
+/**
+ * The leases in etcd as this node reads them: a live copy of `<prefix>/subnets/`, and before its first list what was
+ * remembered of the last run. Every entry is read once, however often it is looked at.
+ */
+import type { Logger } from "pino";
+import type { NetworkConfig } from "../config/network-config.js";
+import type { Lease } from "../lease/lease.js";
+import type { RememberedLease } from "../lease/memory.js";
+import { isRejection, readLease, type Reading } from "../lease/policy.js";
+import type { EtcdClient } from "./client.js";
+import { prefixRange } from "./messages.js";
+import { type Entry, RangeWatch } from "./range-watch.js";
+
+export class Leases {
+  readonly watch: RangeWatch;
+  readonly #prefix: string;
+  #remembered: readonly Entry[] = [];
+  readonly #readings = new WeakMap<Entry, Reading>();
+  readonly #texts = new WeakMap<Lease, string>();
+
+  /** @param prefix the network's, without `/subnets/` */
+  constructor(client: EtcdClient, prefix: string, log: Logger) {
+    this.#prefix = `${prefix}/subnets/`;
+    this.watch = new RangeWatch(client, prefixRange(this.#prefix), log);
+  }
+
+  /** Takes what stands in for etcd's leases until they are listed, oldest first. */
+  remember(leases: readonly RememberedLease[]): void {
+    this.#remembered = leases.map(({ key, value }, createRevision) => {
+      return { key: this.keyOf(key), value, createRevision, modRevision: 0, lease: "0" };
+    });
+  }
+
+  get remembered(): readonly Entry[] {
+    return this.#remembered;
+  }
+
+  oldestFirst(): readonly Entry[] {
+    if (!this.watch.listed) return this.#remembered;
+    return [...this.watch.entries.values()].sort((a, b) => a.createRevision - b.createRevision);
+  }
+
+  read(entry: Entry, config: NetworkConfig): Reading {
+    let reading = this.#readings.get(entry);
+    if (reading === undefined) {
+      reading = readLease(this.nameOf(entry), entry.value, config);
+      this.#readings.set(entry, reading);
+      if (!isRejection(reading.result)) this.#texts.set(reading.result, entry.value);
+    }
+    return reading;
+  }
+
+  /** The value that a lease was read from. */
+  textOf(lease: Lease): string {
+    return this.#texts.get(lease) ?? "";
+  }
+
+  /** The key's last part. */
+  nameOf({ key }: Entry): string {
+    return key.slice(this.#prefix.length);
+  }
+
+  /** The whole key of a lease with this last part. */
+  keyOf(name: string): string {
+    return this.#prefix + name;
+  }
+}
