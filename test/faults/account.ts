@@ -17,6 +17,8 @@ export interface Way {
   readonly to: Node;
   readonly wire: Wire;
   readonly direction: WireDirection;
+  /** The switch, if it comes behind the wire: bridges look at IP headers, too. */
+  readonly behindWire: Namespace | null;
 }
 
 export interface Account extends StreamAccount {
@@ -30,7 +32,7 @@ export interface Account extends StreamAccount {
 }
 
 /** What every place on the way has lost until now. A daemon that cannot be asked has lost nothing that is known. */
-export async function readPlaces({ from, to, wire, direction }: Way): Promise<Places> {
+export async function readPlaces({ from, to, wire, direction, behindWire }: Way): Promise<Places> {
   const places = new Map<string, number>();
   const [{ [direction]: account }, tx, rx] = await Promise.all([
     wire.report(),
@@ -51,14 +53,21 @@ export async function readPlaces({ from, to, wire, direction }: Way): Promise<Pl
   for (const [index, [owner, ns]] of links.entries()) {
     for (const [link, dropped] of await linkDrops(ns)) places.set(`${index} ${owner} ${link}`, dropped);
   }
-  places.set("host kernel", await kernelDrops(to.host.ns));
-  places.set("pod kernel", await kernelDrops(to.pod.ns));
+  const kernels: [string, Namespace | null][] = [
+    ["switch", behindWire],
+    ["host", to.host.ns],
+    ["pod", to.pod.ns],
+  ];
+  for (const [owner, ns] of kernels) {
+    if (ns === null) continue;
+    for (const [place, count] of await kernelDrops(ns)) places.set(`${owner} ${place}`, count);
+  }
   return places;
 }
 
 /** The account of a stream, with what the places on its way lost meanwhile. */
 export function settle(stream: StreamAccount, before: Places, after: Places): Account {
-  const where: Record<string, number> = stream.receiverLost > 0 ? { receiver: stream.receiverLost } : {};
+  const where: Record<string, number> = {};
   for (const [place, count] of after) {
     const earlier = before.get(place) ?? 0;
     // A daemon that was restarted counts from zero.
@@ -75,7 +84,7 @@ async function daemonPlaces(node: Node, direction: "tx" | "rx"): Promise<(readon
   const rows = await node.weftd.ask("/counters").catch(() => []);
   return rows
     .filter((row) => row.direction === direction)
-    .filter(({ kind, name }) => kind === "drop" || /_lost$/.test(name))
+    .filter(({ kind, name }) => kind === "drop" || name === "tun_queue_lost")
     .map(({ name, value }) => [`weftd ${direction} ${name}`, value] as const);
 }
 
@@ -90,13 +99,18 @@ async function linkDrops(ns: Namespace): Promise<[string, number][]> {
     .map(({ ifname, stats64 }) => [ifname, stats64.tx.dropped]);
 }
 
-/** Packets that a namespace's IPv4 and UDP found wrong. A full socket's are counted by its owner. */
-async function kernelDrops(ns: Namespace): Promise<number> {
+/** Packets that a namespace's IPv4 and UDP dropped. What sockets count themselves (SO_RXQ_OVFL) is among them. */
+async function kernelDrops(ns: Namespace): Promise<[string, number][]> {
   const lines = (await ns.run("cat", ["/proc/net/snmp"])).split("\n").map((line) => line.split(" "));
   const value = (protocol: string, name: string): number => {
     const [names = [], values = []] = lines.filter(([first]) => first === `${protocol}:`);
     return Number(values[names.indexOf(name)] ?? 0);
   };
-  const udp = value("Udp", "InErrors") - value("Udp", "RcvbufErrors");
-  return udp + value("Udp", "NoPorts") + value("Ip", "InHdrErrors") + value("Ip", "InAddrErrors");
+  const full = value("Udp", "RcvbufErrors");
+  return [
+    ["socket full", full],
+    ["UDP error", value("Udp", "InErrors") - full],
+    ["UDP without port", value("Udp", "NoPorts")],
+    ["IP error", value("Ip", "InHdrErrors") + value("Ip", "InAddrErrors")],
+  ];
 }

@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { Agent } from "../support/agent.js";
 import { type Etcd, startEtcd } from "../support/etcd.js";
 import { Bed } from "../support/hosts.js";
 import { Ledger, type StreamOptions } from "../support/ledger.js";
@@ -22,17 +23,27 @@ export interface BenchOptions {
   readonly registry: "file" | "etcd";
   /** Packets a second each way, unless a fault asks for less. */
   readonly perSecond: number;
+  /** How long traffic lasts at least. */
+  readonly milliseconds: number;
 }
 
 /** From pod 1 to pod 2, and back. */
 export type Accounts = readonly [Account, Account];
 
 const LEDGER_PORT = 7000;
-const WIRE_END = "192.0.2.254";
-const blockLoop = `--import=${new URL("../support/block-loop.js", import.meta.url).href}`;
+/** The address of the switch: of etcd, and of routers that tests play. */
+export const WIRE_END = "192.0.2.254";
+/** How long SIGUSR2 blocks the event loop of a bench's daemon. */
+export const BLOCKED_MS = 2000;
+
+const blockable = {
+  nodeArgs: [`--import=${new URL("../support/block-loop.js", import.meta.url).href}`],
+  env: { BLOCK_LOOP_MS: String(BLOCKED_MS) },
+};
 
 export class Bench {
   #carried = 0;
+  #last: Accounts | null = null;
 
   private constructor(
     readonly bed: Bed,
@@ -41,6 +52,8 @@ export class Bench {
     /** Null when routes come from a file. */
     readonly etcd: Etcd | null,
     readonly options: BenchOptions,
+    /** Sends from the wire what anybody could. */
+    readonly stranger: Agent,
     private readonly ledger: Ledger,
   ) {}
 
@@ -56,7 +69,8 @@ export class Bench {
     const { start, etcd } =
       registry === "file" ? await fromFile(bed, onCleanup, format) : await fromEtcd(bed, onCleanup, format);
     const nodes = await Promise.all([start(1), start(2)]);
-    const bench = new Bench(bed, wire, nodes, etcd, options, ledger);
+    const stranger = await Agent.start(bed.wire);
+    const bench = new Bench(bed, wire, nodes, etcd, options, stranger, ledger);
     await bench.calm(0);
     return bench;
   }
@@ -64,6 +78,11 @@ export class Bench {
   /** Packets that its traffic was made of, until now. */
   get carried(): number {
     return this.#carried;
+  }
+
+  /** Of the last traffic, for those who look for a reason; null before the first. */
+  get lastAccounts(): Accounts | null {
+    return this.#last;
   }
 
   /** Waits until all is as it was in the beginning, with a wire that does nothing and numbers from zero. */
@@ -77,35 +96,40 @@ export class Bench {
     await mustPing(one.pod.ns, two.pod.address, { count: 1 });
   }
 
-  /** Traffic both ways, begun before `during` and ended after it, and for `atLeastMs`. */
+  /** Traffic both ways, from before something happens until after it, and for as long as the bench says. */
   async traffic(
-    during: () => Promise<void>,
-    atLeastMs: number,
-    options: Partial<StreamOptions> = {},
+    during: () => Promise<void> = nothing,
+    stream: Partial<StreamOptions> = {},
   ): Promise<Accounts> {
     const [one, two] = this.nodes;
     const ways: [Way, Way] = [
-      { from: one, to: two, wire: this.wire, direction: "from" },
-      { from: two, to: one, wire: this.wire, direction: "to" },
+      { from: one, to: two, wire: this.wire, direction: "from", behindWire: this.bed.wire },
+      { from: two, to: one, wire: this.wire, direction: "to", behindWire: null },
     ];
-    const full = { perSecond: this.options.perSecond, ...options };
+    const { perSecond, milliseconds } = this.options;
+    const options = { perSecond, ...stream };
     const before = [await readPlaces(ways[0]), await readPlaces(ways[1])] as const;
     const begin = performance.now();
     const streams = await Promise.all(
       ways.map(({ from, to }) =>
-        this.ledger.start(from.pod.ns, to.pod.ns, to.pod.address, LEDGER_PORT, full),
+        this.ledger.start(from.pod.ns, to.pod.ns, to.pod.address, LEDGER_PORT, options),
       ),
     );
     await during();
-    await delay(Math.max(0, atLeastMs - (performance.now() - begin)));
+    await delay(Math.max(0, milliseconds - (performance.now() - begin)));
     const [there, back] = await Promise.all(streams.map((stream) => stream.stop()));
     if (there === undefined || back === undefined) throw new Error("two streams have two accounts");
     this.#carried += there.sent + back.sent;
-    return [
+    this.#last = [
       settle(there, before[0], await readPlaces(ways[0])),
       settle(back, before[1], await readPlaces(ways[1])),
     ];
+    return this.#last;
   }
+}
+
+async function nothing(): Promise<void> {
+  // Time passes.
 }
 
 /** How a bench gets its nodes. */
@@ -117,7 +141,7 @@ interface Start {
 async function fromFile(bed: Bed, onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Start> {
   const overlay = await Overlay.create(onCleanup, { format });
   for (const host of bed.hosts) await overlay.addToFile(host);
-  return { start: (index) => overlay.startNode(bed.host(index), { nodeArgs: [blockLoop] }), etcd: null };
+  return { start: (index) => overlay.startNode(bed.host(index), blockable), etcd: null };
 }
 
 async function fromEtcd(bed: Bed, onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Start> {
@@ -129,7 +153,7 @@ async function fromEtcd(bed: Bed, onCleanup: OnCleanup, format: "udp" | "vxlan")
     const host = bed.host(index);
     const weftd = await Weftd.start(host.ns, join(directory, `host${index}`), {
       args: [`--etcd-endpoints=${etcd.endpoint}`, `--node-id=host${index}`],
-      nodeArgs: [blockLoop],
+      ...blockable,
     });
     return { host, weftd, pod: await host.addPod(await weftd.podNetwork()) };
   };

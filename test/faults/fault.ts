@@ -17,6 +17,8 @@ export interface Fault<Name extends string = string> {
   readonly what: string;
   /** Where the bench's daemons get their routes from; a file by default. */
   readonly registry?: BenchOptions["registry"];
+  /** A bench cannot be used again afterwards; false by default. */
+  readonly scars?: boolean;
   /** What each measure may be at most. */
   readonly bounds: Measures<Name>;
   /** Does it once, heals what it broke, and returns what it measured. The bench is calm before. */

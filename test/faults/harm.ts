@@ -2,6 +2,11 @@
 import type { WireAccount, WireDirection } from "../support/wire.js";
 import type { Accounts } from "./bench.js";
 
+/** Refuses the figures of a fault that did not take place. */
+export function mustHappen(what: string, happened: boolean): void {
+  if (!happened) throw new Error(`there was no ${what}: the bounds say nothing`);
+}
+
 /** The sum of a row of both accounts. */
 export function total(
   accounts: Accounts,

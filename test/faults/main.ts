@@ -1,7 +1,7 @@
 /**
  * The runner of faults: `npm run test:faults -- --only H1 --seed 7 --times 100`, or `--hours 8` for a soak that picks
  * faults at random. Benches are kept from run to run, one per format and registry, so that daemons carry the scars of
- * all faults before; a bench on which a bound was missed is thrown away. One line per run, one per fault at the end.
+ * all faults before; a bench on which a bound was missed, or a fault left scars that do not heal, is thrown away. One line per run, one per fault at the end.
  */
 import { parseArgs } from "node:util";
 import { recordFinding } from "../support/findings.js";
@@ -58,7 +58,7 @@ function matches({ row, name }: NamedFault, word: string): boolean {
 function optionsOf(fault: NamedFault, seed: number): BenchOptions {
   const format = values.format ?? (seed % 2 === 0 ? "udp" : "vxlan");
   if (format !== "udp" && format !== "vxlan") throw new Error(`no such format: ${format}`);
-  return { format, registry: fault.registry ?? "file", perSecond: Number(values.rate) };
+  return { format, registry: fault.registry ?? "file", perSecond: Number(values.rate), milliseconds: 1000 };
 }
 
 async function benchFor(options: BenchOptions): Promise<Bench> {
@@ -93,7 +93,7 @@ async function runOnce(fault: NamedFault, seed: number): Promise<void> {
     measures = await fault.inject(bench, new Chance(seed));
     packets = bench.carried - before;
     problems = broken(fault, measures);
-    await bench.calm(seed);
+    if (fault.scars !== true) await bench.calm(seed);
   } catch (error) {
     problems = [error instanceof Error ? error.message : String(error)];
   }
@@ -102,7 +102,11 @@ async function runOnce(fault: NamedFault, seed: number): Promise<void> {
   const verdict = problems.length === 0 ? "held  " : "MISSED";
   const what = `${fault.name} ${options.format} seed ${seed}, ${packets} packets`;
   process.stdout.write(`${verdict} ${what}: ${words.join(", ")}\n`);
-  if (problems.length === 0) return;
+  if (problems.length === 0 && fault.scars !== true) return;
+  if (problems.length > 0) {
+    const accounts = benches.get(JSON.stringify(options))?.bench.lastAccounts ?? [];
+    for (const account of accounts) process.stdout.write(`       ${JSON.stringify(account)}\n`);
+  }
   for (const problem of problems) process.stdout.write(`       ${problem.replaceAll("\n", "\n       ")}\n`);
   await benches
     .get(JSON.stringify(options))
