@@ -11,6 +11,9 @@
  *       One request after the other, each sent when the one before was answered. Prints round trips in microseconds.
  *   load echo PORT
  *       Answers them.
+ *   load awake MILLISECONDS
+ *       Keeps every processor from sleeping, at a priority that gives way to everything at once: in a virtual machine, to
+ *       wake one may take longer than all of the rest.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -18,6 +21,8 @@
 #include <errno.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +30,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -301,6 +307,31 @@ static void load_ask(char **arguments)
            round_trips[n / 2] / 1e3, round_trips[n * 99 / 100] / 1e3);
 }
 
+/* --- awake ---------------------------------------------------------------------------------------------------- */
+
+static void load_awake(char **arguments)
+{
+    uint64_t end = now_ns() + (uint64_t)atoi(arguments[0]) * 1000000u;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    for (long i = 0; i < processors; i++) {
+        if (fork() != 0)
+            continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET((size_t)i, &one);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (sched_setaffinity(0, sizeof one, &one) < 0 ||
+            sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}) < 0)
+            err(1, "processor %ld", i);
+        while (now_ns() < end)
+            ;
+        return;
+    }
+    ready();
+    while (wait(NULL) > 0)
+        ;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -310,7 +341,8 @@ int main(int argc, char **argv)
     } verbs[] = {{"send", 7, load_send},
                  {"sink", 1, load_sink},
                  {"ask", 4, load_ask},
-                 {"echo", 1, load_echo}};
+                 {"echo", 1, load_echo},
+                 {"awake", 1, load_awake}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (argc > 1 && strcmp(argv[1], verbs[i].name) == 0 && argc == verbs[i].arguments + 2) {
             verbs[i].run(argv + 2);

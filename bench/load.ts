@@ -53,9 +53,9 @@ export class Loader {
 
   /** Sends `perSecond` datagrams a second (0: as many as go) and counts what came, once nothing more comes. */
   async send({ bytes, flows, run }: Stream, perSecond: number, milliseconds: number): Promise<Delivery> {
-    const { client, address } = this.ends;
+    const { client, addresses } = this.ends;
     const numbers = [SINK_PORT, bytes, flows, perSecond, milliseconds, run].map(String);
-    const sent = JSON.parse(await client.run(load, ["send", address, ...numbers])) as {
+    const sent = JSON.parse(await client.run(load, ["send", addresses.join(","), ...numbers])) as {
       run: number;
       sent: number;
       seconds: number;
@@ -110,7 +110,7 @@ export interface RoundTrips {
 export async function ask(ends: Ends, bytes: number, milliseconds: number): Promise<RoundTrips> {
   const echo = ends.server.start(load, ["echo", `${ECHO_PORT}`]);
   await echo.line(/^ready$/);
-  const args = ["ask", ends.address, `${ECHO_PORT}`, `${bytes}`, `${milliseconds}`];
+  const args = ["ask", ends.addresses[0], `${ECHO_PORT}`, `${bytes}`, `${milliseconds}`];
   const output = await ends.client.run(load, args);
   await echo.stop();
   return JSON.parse(output) as RoundTrips;
@@ -127,9 +127,20 @@ export interface Transfer {
 export async function transfer(ends: Ends, streams: number, milliseconds: number): Promise<Transfer> {
   const sink = ends.server.start(tcp, ["sink", `${TCP_PORT}`]);
   await sink.line(/^ready$/);
-  const args = ["send", ends.address, `${TCP_PORT}`, `${streams}`, `${milliseconds}`];
+  const args = ["send", ends.addresses[0], `${TCP_PORT}`, `${streams}`, `${milliseconds}`];
   const sent = JSON.parse(await ends.client.run(tcp, args)) as Pick<Transfer, "retransmits">;
   const received = JSON.parse(await sink.line(/^\{/)) as Pick<Transfer, "bytes" | "seconds">;
   await sink.stop();
   return { ...sent, ...received };
+}
+
+/** Does `what` while no processor sleeps, for at most `milliseconds`. */
+export async function keepAwake<T>(ends: Ends, milliseconds: number, what: () => Promise<T>): Promise<T> {
+  const awake = ends.client.start(load, ["awake", `${milliseconds}`]);
+  await awake.line(/^ready$/);
+  try {
+    return await what();
+  } finally {
+    await awake.stop("SIGKILL");
+  }
 }

@@ -1,90 +1,125 @@
-/** What is to be measured: the command line of the bench, checked. */
-import { parseArgs } from "node:util";
-import { type Model, models } from "./bed.js";
-import { type Subject, subjects } from "./subjects.js";
+/** What is to be measured, and in what order: everything, the main lines, or what someone wants to know. */
+import { type Model, models, type Setting } from "./bed.js";
+import { KERNEL, type Subject, subjects } from "./subjects.js";
 import { type Workload, workloads } from "./workloads.js";
 
-export interface Plan {
-  readonly models: readonly Model[];
+/** A workload, and who is measured with it. */
+export interface Row {
+  readonly workload: Workload;
   readonly subjects: readonly Subject[];
-  readonly workloads: readonly Workload[];
+}
+
+/** What is measured on beds of one kind. */
+export interface Part {
+  readonly setting: Setting;
+  readonly rows: readonly Row[];
+}
+
+export interface Plan {
+  readonly parts: readonly Part[];
   readonly rounds: number;
   /** Of one sample. */
   readonly seconds: number;
   /** Flags for every weftd. */
   readonly weftd: readonly string[];
-  /** Where the samples go, below the checkout. */
-  readonly output: string;
 }
 
-const HELP = `Usage: npm run bench -- [options]        as root
+const WEFT = ["weft-udp", "weft-vxlan"];
+const MAIN = [KERNEL, ...WEFT];
+const BESIDE = [...MAIN, "weft-kernel", "kernel-weft"];
+const QUICK = [...MAIN, "flannel-loop"];
+/** Every subject that is known, and those of the command line. */
+const ALL = null;
 
-  --quick               fewer subjects, workloads and rounds: under 3 minutes
-  --models LIST         of ${models.join(", ")}
-  --subjects LIST       of ${subjects.map(({ name }) => name).join(", ")}
-  --workloads LIST      of ${workloads.map(({ name }) => name).join(", ")}
-  --rounds N            how often each is measured (5)
-  --seconds S           how long a sample takes (1)
-  --weftd FLAG          a flag for every weftd, such as --weftd=--offload=none; may be repeated
-  --output FILE         where the samples go
-`;
+type Matrix = readonly (Setting & { readonly rows: Readonly<Record<string, readonly string[] | null>> })[];
 
-/** Leaves with a sentence when the arguments make no plan, and with the help text when they ask for it. */
-export async function parseArguments(args: readonly string[]): Promise<Plan> {
-  const list = { type: "string" as const };
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      help: { type: "boolean" },
-      quick: { type: "boolean", default: false },
-      models: list,
-      subjects: list,
-      workloads: list,
-      rounds: list,
-      seconds: list,
-      output: list,
-      weftd: { type: "string", multiple: true, default: [] },
+const USUAL = { mtu: 1500, peers: 1 } as const;
+const FULL: Matrix = [
+  {
+    ...USUAL,
+    model: "wire",
+    rows: {
+      "tcp-1": ALL,
+      "tcp-4": BESIDE,
+      "tcp-16": MAIN,
+      "udp-64": ALL,
+      "udp-64-x16": MAIN,
+      "udp-64-runs": MAIN,
+      "udp-512": MAIN,
+      "udp-1400": MAIN,
+      rr: ALL,
+      "rr-asleep": MAIN,
+      ping: MAIN,
+      memory: WEFT,
+      churn: WEFT,
     },
-  });
-  if (values.help === true) {
-    process.stdout.write(HELP);
-    process.exit(0);
-  }
-  const { quick } = values;
-  const named = <T extends { readonly name: string }>(
-    all: readonly T[],
-    text: string | undefined,
-  ): readonly T[] => (text === undefined ? all : text.split(",").map((name) => find(all, name)));
-  return {
-    models: named(
-      models.map((name) => ({ name })),
-      values.models,
-    ).map(({ name }) => name),
-    subjects: await present(
-      named(subjects, values.subjects ?? (quick ? "kernel,weft-udp,weft-vxlan,flannel-loop" : undefined)),
-    ),
-    workloads: named(workloads, values.workloads ?? (quick ? "tcp-1,tcp-4,udp-64,rr" : undefined)),
-    rounds: Number(values.rounds ?? (quick ? 3 : 5)),
-    seconds: Number(values.seconds ?? (quick ? 0.5 : 1)),
-    weftd: values.weftd,
-    output: values.output ?? "bench/results/last.json",
-  };
+  },
+  {
+    ...USUAL,
+    model: "offload",
+    rows: { "tcp-1": ALL, "tcp-4": BESIDE, "tcp-16": MAIN, "udp-64": MAIN, "udp-64-x16": MAIN, rr: MAIN },
+  },
+  { model: "wire", mtu: 1280, peers: 1, rows: { "tcp-1": MAIN } },
+  { model: "wire", mtu: 9000, peers: 1, rows: { "tcp-1": MAIN } },
+  { model: "wire", mtu: 1500, peers: 64, rows: { "udp-64-peers": [KERNEL, "weft-kernel"] } },
+];
+const quickRows = { "tcp-1": QUICK, "tcp-4": QUICK, "udp-64": QUICK, rr: QUICK };
+const QUICK_MATRIX: Matrix = models.map((model) => ({ ...USUAL, model, rows: quickRows }));
+
+/** Two models, TCP ×1: enough to notice that an offload does not work any more, in half a minute. */
+export function guardPlan(weftd: readonly string[]): Plan {
+  const matrix = models.map((model) => ({ ...USUAL, model, rows: { "tcp-1": QUICK } }));
+  return { parts: partsOf(matrix, subjects), rounds: 3, seconds: 0.5, weftd };
 }
 
-function find<T extends { readonly name: string }>(all: readonly T[], name: string): T {
-  const found = all.find((each) => each.name === name);
-  if (found !== undefined) return found;
-  process.stderr.write(`no ${name}: one of ${all.map((each) => each.name).join(", ")}\n`);
-  process.exit(2);
+/** The parts of the full measurement, or of the quick one, that are wanted, with all subjects that are `known`. */
+export function partsWanted(quick: boolean, known: readonly Subject[], wanted: Wanted): Part[] {
+  return partsOf(restrict(quick ? QUICK_MATRIX : FULL, wanted), known);
 }
 
-/** Those that can be measured on this machine; says which cannot. */
-async function present(list: readonly Subject[]): Promise<Subject[]> {
-  const found: Subject[] = [];
-  for (const subject of list) {
-    const missing = (await subject.missing?.()) ?? null;
-    if (missing === null) found.push(subject);
-    else process.stderr.write(`without ${subject.name}: ${missing}\n`);
-  }
-  return found;
+/** Null: all of them. */
+export interface Wanted {
+  readonly models: readonly Model[] | null;
+  readonly workloads: readonly string[] | null;
+  readonly subjects: readonly string[] | null;
+  readonly mtu: number | null;
+}
+
+/** The part of a matrix that is wanted. */
+function restrict(matrix: Matrix, wanted: Wanted): Matrix {
+  return matrix
+    .filter(
+      ({ model, mtu }) => wanted.models?.includes(model) !== false && (wanted.mtu === null || mtu === 1500),
+    )
+    .map((part) => {
+      const rows = Object.entries(part.rows)
+        .filter(([workload]) => wanted.workloads?.includes(workload) !== false)
+        .map(([workload, list]) => [workload, chosen(part, list, wanted.subjects)] as const);
+      return { ...part, mtu: wanted.mtu ?? part.mtu, rows: Object.fromEntries(rows) };
+    });
+}
+
+/** Subjects that are named take part in every workload, but for those that only some can do. */
+function chosen(
+  { peers }: Setting,
+  list: readonly string[] | null,
+  named: readonly string[] | null,
+): readonly string[] | null {
+  if (named === null) return list;
+  return list === WEFT || (list !== null && peers > 1) ? named.filter((name) => list.includes(name)) : named;
+}
+
+function partsOf(matrix: Matrix, known: readonly Subject[]): Part[] {
+  return matrix
+    .map(({ rows, ...setting }) => ({
+      setting,
+      rows: workloads
+        .filter(({ name }) => name in rows)
+        .map((workload) => {
+          const list = rows[workload.name] ?? known.map(({ name }) => name);
+          return { workload, subjects: known.filter(({ name }) => list.includes(name)) };
+        })
+        .filter((row) => row.subjects.length > 0),
+    }))
+    .filter(({ rows }) => rows.length > 0);
 }

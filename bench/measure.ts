@@ -1,0 +1,128 @@
+/**
+ * Carries a plan out.
+ *
+ *     part → a bed per subject → workload → round → subject: one sample
+ *
+ * Rounds are interleaved, so that what else the machine does meets all subjects. Everything happens in namespaces of
+ * this run's own, every load is bounded in time, and the run ends by itself.
+ */
+import { join } from "node:path";
+import { type OnCleanup, run } from "../test/support/process.js";
+import { Bed, type Ends, type Model, type Setting } from "./bed.js";
+import { readEnvironment, root } from "./environment.js";
+import type { Part, Plan } from "./plan.js";
+import type { Progress } from "./progress.js";
+import type { Results, Series } from "./results.js";
+import type { Subject } from "./subjects.js";
+import type { Workload } from "./workloads.js";
+
+interface OpenSeries extends Series {
+  readonly values: Record<string, number[]>;
+}
+
+export async function measure(plan: Plan, progress: Progress): Promise<Results> {
+  const environment = await readEnvironment();
+  const nanoseconds = JSON.parse(await run(join(root, "native/out/micro"), [])) as Record<string, number>;
+  const features: Partial<Record<Model, readonly string[]>> = {};
+  const series: Series[] = [];
+  progress.expect(countSamples(plan));
+  for (const part of plan.parts) {
+    await withCleanup(async (onCleanup) => {
+      const beds = await startBeds(part, plan.weftd, progress, onCleanup);
+      const [first] = beds.values();
+      features[part.setting.model] ??= (await first?.bed.features()) ?? [];
+      for (const each of await measurePart(part, beds, plan, progress)) series.push(each);
+    });
+  }
+  progress.end();
+  const { rounds, seconds, weftd } = plan;
+  const date = new Date().toISOString().slice(0, 10);
+  return { date, environment, features, weftd, rounds, seconds, nanoseconds, series };
+}
+
+interface Started {
+  readonly bed: Bed;
+  readonly ends: Ends;
+}
+
+async function startBeds(
+  { setting, rows }: Part,
+  weftd: readonly string[],
+  progress: Progress,
+  onCleanup: OnCleanup,
+): Promise<Map<Subject, Started>> {
+  const beds = new Map<Subject, Started>();
+  for (const subject of new Set(rows.flatMap((row) => row.subjects))) {
+    const missing = (await subject.missing?.()) ?? null;
+    if (missing !== null) {
+      progress.note(`${subject.name} is left out: ${missing}`);
+      continue;
+    }
+    progress.say(`${describe(setting)}: starting ${subject.name}`);
+    const bed = await Bed.create(setting, onCleanup);
+    const ends = await subject.start(bed, weftd);
+    if (setting.model === "wire") await bed.mustCarryNothingLong(ends);
+    beds.set(subject, { bed, ends });
+  }
+  return beds;
+}
+
+async function measurePart(
+  { setting, rows }: Part,
+  beds: ReadonlyMap<Subject, Started>,
+  { rounds, seconds }: Plan,
+  progress: Progress,
+): Promise<Series[]> {
+  const found: OpenSeries[] = [];
+  for (const { workload, subjects } of rows) {
+    const row = subjects.map((subject) => {
+      const series: OpenSeries = { ...setting, workload: workload.name, subject: subject.name, values: {} };
+      return { series, started: beds.get(subject) };
+    });
+    const last = roundsOf(workload, rounds);
+    for (let round = 1; round <= last; round++) {
+      for (const { series, started } of row) {
+        progress.step(
+          `${describe(setting)}, ${workload.title}, round ${round} of ${last}: ${series.subject}`,
+        );
+        if (started === undefined) continue;
+        const values = await workload.measure(started.ends, seconds);
+        for (const [name, value] of Object.entries(values)) (series.values[name] ??= []).push(rounded(value));
+      }
+    }
+    for (const { series, started } of row) if (started !== undefined) found.push(series);
+  }
+  return found;
+}
+
+/** Four digits are more than a measurement is good for. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+function roundsOf({ mostRounds }: Workload, rounds: number): number {
+  return Math.min(rounds, mostRounds ?? rounds);
+}
+
+function countSamples({ parts, rounds }: Plan): number {
+  return parts
+    .flatMap(({ rows }) => rows)
+    .reduce((sum, { workload, subjects }) => sum + roundsOf(workload, rounds) * subjects.length, 0);
+}
+
+/** As headings name it: "wire", and what is not as usual. */
+export function describe({ model, mtu, peers }: Setting): string {
+  return [model, ...(mtu === 1500 ? [] : [`MTU ${mtu}`]), ...(peers === 1 ? [] : [`${peers} peers`])].join(
+    ", ",
+  );
+}
+
+/** Calls `use` with a place to register clean-ups, which are done when it is through. */
+async function withCleanup(use: (onCleanup: OnCleanup) => Promise<void>): Promise<void> {
+  const cleanups: Parameters<OnCleanup>[0][] = [];
+  try {
+    await use((cleanup) => cleanups.push(cleanup));
+  } finally {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  }
+}
