@@ -111,7 +111,7 @@ class Daemon implements Subject {
     this.#native = loadNative();
     this.#netlink = new Netlink(this.#native);
     this.#notifier = createNotifier(
-      (path, data) => this.#native.sendDatagram(path, data),
+      (path, data) => this.#native.sendDatagram(path, data, []),
       process.env["NOTIFY_SOCKET"] ?? null,
       (err) => log.warn({ err }, "the service manager cannot be told"),
     );
@@ -259,6 +259,7 @@ class Daemon implements Subject {
       underlay4: underlay.publicIp !== null,
       underlay6: underlay.publicIpv6 !== null && backend.type === "vxlan",
       offloads: this.#options.offloads,
+      adopt: {},
     };
     try {
       const dataplane = new Dataplane(this.#native, options, (events) => this.#onEvents(events));

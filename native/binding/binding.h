@@ -20,13 +20,13 @@
         }                                                                                          \
     } while (0)
 
-/* Adds open, start, replaceTables, stop, readCounters, readPeerCounters, onEvents, capabilities. */
+/* Adds open, start, pause, replaceTables, stop, advanced, readCounters, readPeerCounters, onEvents, capabilities. */
 napi_status binding_register_dataplane(napi_env env, napi_value exports);
 
 /* Adds captureStart, captureRead, captureStop, trace. */
 napi_status binding_register_inspect(napi_env env, napi_value exports);
 
-/* Adds netlink, sendDatagram, lockFile. */
+/* Adds netlink, sendDatagram, bindDatagram, receiveDescriptors, lockFile. */
 napi_status binding_register_system(napi_env env, napi_value exports);
 
 /*

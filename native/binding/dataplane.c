@@ -118,6 +118,37 @@ static napi_value offloads_in_use(napi_env env, const struct engine *engine)
     return list;
 }
 
+/* The names of what can be adopted, by enum engine_fd. */
+static const char *const fd_names[ENGINE_FDS] = {"tun", "underlay4", "underlay6"};
+
+static int get_fd(napi_env env, napi_value object, const char *name)
+{
+    int32_t fd = -1;
+    napi_get_value_int32(env, get_property(env, object, name), &fd); /* null leaves it as it is */
+    return fd;
+}
+
+/* The engine's descriptors, and which of them it adopted: two properties of the result. */
+static void describe_fds(napi_env env, napi_value result, const struct engine *engine)
+{
+    napi_value fds, adopted, name;
+    uint32_t n = 0;
+    napi_create_object(env, &fds);
+    napi_create_array(env, &adopted);
+    for (size_t i = 0; i < ENGINE_FDS; i++) {
+        bool was_adopted;
+        int fd = engine_fd(engine, (enum engine_fd)i, &was_adopted);
+        if (fd < 0)
+            continue;
+        binding_set_number(env, fds, fd_names[i], (uint32_t)fd);
+        napi_create_string_utf8(env, fd_names[i], NAPI_AUTO_LENGTH, &name);
+        if (was_adopted)
+            napi_set_element(env, adopted, n++, name);
+    }
+    napi_set_named_property(env, result, "fds", fds);
+    napi_set_named_property(env, result, "adopted", adopted);
+}
+
 static napi_value dataplane_open(napi_env env, napi_callback_info info)
 {
     napi_value object, result, external;
@@ -126,6 +157,7 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
     char tun[IFNAMSIZ], format[8];
     uint32_t port = 0;
     napi_value offloads = get_property(env, object, "offloads");
+    napi_value adopt = get_property(env, object, "adopt");
     get_string(env, get_property(env, object, "tun"), tun, sizeof tun);
     get_string(env, get_property(env, object, "format"), format, sizeof format);
     napi_get_value_uint32(env, get_property(env, object, "port"), &port);
@@ -140,6 +172,8 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
         .gso = list_has(env, offloads, "gso"),
         .gro = list_has(env, offloads, "gro"),
     };
+    for (size_t i = 0; i < ENGINE_FDS; i++)
+        options.adopt[i] = get_fd(env, adopt, fd_names[i]);
     struct failure failure;
     struct handle *handle = calloc(1, sizeof *handle);
     if (handle == NULL)
@@ -156,6 +190,7 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
     binding_set_number(env, result, "ifindex", (uint32_t)handle->engine->tun.ifindex);
     binding_set_number(env, result, "workers", handle->engine->worker_count);
     napi_set_named_property(env, result, "offloads", offloads_in_use(env, handle->engine));
+    describe_fds(env, result, handle->engine);
     return result;
 }
 
@@ -168,6 +203,17 @@ static napi_value dataplane_start(napi_env env, napi_callback_info info)
         return NULL;
     int error = engine_start(handle->engine);
     return error == 0 ? binding_undefined(env) : binding_throw_errno(env, error, "pthread_create");
+}
+
+static napi_value dataplane_pause(napi_env env, napi_callback_info info)
+{
+    napi_value argument;
+    struct handle *handle;
+    if (!binding_get_arguments(env, info, &argument, 1) ||
+        (handle = get_handle(env, argument)) == NULL)
+        return NULL;
+    engine_pause(handle->engine);
+    return binding_undefined(env);
 }
 
 static napi_value dataplane_replace_tables(napi_env env, napi_callback_info info)
@@ -201,6 +247,17 @@ static napi_value dataplane_stop(napi_env env, napi_callback_info info)
 }
 
 /* --- up ------------------------------------------------------------------------------------------------------- */
+
+static napi_value dataplane_advanced(napi_env env, napi_callback_info info)
+{
+    napi_value argument, result;
+    struct handle *handle;
+    if (!binding_get_arguments(env, info, &argument, 1) ||
+        (handle = get_handle(env, argument)) == NULL)
+        return NULL;
+    BINDING_TRY(env, napi_get_boolean(env, engine_advanced(handle->engine), &result));
+    return result;
+}
 
 /* The places of a BigUint64Array with at least `wanted` of them; null, with an exception pending, for other values. */
 static uint64_t *get_places(napi_env env, napi_value value, size_t wanted)
@@ -403,8 +460,10 @@ napi_status binding_register_dataplane(napi_env env, napi_value exports)
     const napi_property_descriptor methods[] = {
         METHOD("open", dataplane_open),
         METHOD("start", dataplane_start),
+        METHOD("pause", dataplane_pause),
         METHOD("replaceTables", dataplane_replace_tables),
         METHOD("stop", dataplane_stop),
+        METHOD("advanced", dataplane_advanced),
         METHOD("readCounters", dataplane_read_counters),
         METHOD("readPeerCounters", dataplane_read_peer_counters),
         METHOD("onEvents", dataplane_on_events),

@@ -1,10 +1,11 @@
-/* The system functions of src/native/bindings.ts: netlink, sendDatagram, lockFile. */
+/* The system functions of src/native/bindings.ts: netlink, datagrams, lockFile. */
 #include "binding.h"
 
 #include "../sys/lockfile.h"
 #include "../sys/netlink.h"
 #include "../sys/unixdgram.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -74,33 +75,72 @@ static bool get_path(napi_env env, napi_value value, char path[PATH_MAX])
 static napi_value send_datagram(napi_env env, napi_callback_info info)
 {
     char path[PATH_MAX];
-    size_t count = 2, length = 0;
+    size_t length = 0;
+    uint32_t count = 0;
     const uint8_t *data = NULL;
-    napi_value arguments[2];
+    napi_value arguments[3], number;
+    int fds[UNIXDGRAM_FDS];
     int result;
 
-    BINDING_TRY(env, napi_get_cb_info(env, info, &count, arguments, NULL, NULL));
-    if (!get_path(env, arguments[0], path) || !binding_get_bytes(env, arguments[1], &data, &length))
+    if (!binding_get_arguments(env, info, arguments, 3) || !get_path(env, arguments[0], path) ||
+        !binding_get_bytes(env, arguments[1], &data, &length))
         return NULL;
-    result = unixdgram_send(path, data, length);
-    return result < 0 ? binding_throw_errno(env, -result, "sendto") : NULL;
+    BINDING_TRY(env, napi_get_array_length(env, arguments[2], &count));
+    if (count > UNIXDGRAM_FDS)
+        return binding_throw_errno(env, E2BIG, "sendmsg");
+    for (uint32_t i = 0; i < count; i++) {
+        BINDING_TRY(env, napi_get_element(env, arguments[2], i, &number));
+        BINDING_TRY(env, napi_get_value_int32(env, number, &fds[i]));
+    }
+    result = unixdgram_send(path, data, length, fds, count);
+    return result < 0 ? binding_throw_errno(env, -result, "sendmsg") : NULL;
+}
+
+/* Calls a function that makes a descriptor from a path. */
+static napi_value open_path(napi_env env, napi_callback_info info, int (*open)(const char *),
+                            const char *syscall)
+{
+    char path[PATH_MAX];
+    napi_value argument, number;
+    int fd;
+
+    if (!binding_get_arguments(env, info, &argument, 1) || !get_path(env, argument, path))
+        return NULL;
+    fd = open(path);
+    if (fd < 0)
+        return binding_throw_errno(env, -fd, syscall);
+    BINDING_TRY(env, napi_create_int32(env, fd, &number));
+    return number;
+}
+
+static napi_value bind_datagram(napi_env env, napi_callback_info info)
+{
+    return open_path(env, info, unixdgram_bind, "bind");
+}
+
+static napi_value receive_descriptors(napi_env env, napi_callback_info info)
+{
+    int fds[UNIXDGRAM_FDS];
+    int32_t fd = -1;
+    napi_value argument, list, number;
+
+    if (!binding_get_arguments(env, info, &argument, 1))
+        return NULL;
+    BINDING_TRY(env, napi_get_value_int32(env, argument, &fd));
+    int count = unixdgram_receive_fds(fd, fds);
+    if (count < 0)
+        return binding_throw_errno(env, -count, "recvmsg");
+    BINDING_TRY(env, napi_create_array(env, &list));
+    for (int i = 0; i < count; i++) {
+        BINDING_TRY(env, napi_create_int32(env, fds[i], &number));
+        BINDING_TRY(env, napi_set_element(env, list, (uint32_t)i, number));
+    }
+    return list;
 }
 
 static napi_value lock_file(napi_env env, napi_callback_info info)
 {
-    char path[PATH_MAX];
-    size_t count = 1;
-    napi_value argument, number;
-    int fd;
-
-    BINDING_TRY(env, napi_get_cb_info(env, info, &count, &argument, NULL, NULL));
-    if (!get_path(env, argument, path))
-        return NULL;
-    fd = lockfile_acquire(path);
-    if (fd < 0)
-        return binding_throw_errno(env, -fd, "lock");
-    BINDING_TRY(env, napi_create_int32(env, fd, &number));
-    return number;
+    return open_path(env, info, lockfile_acquire, "lock");
 }
 
 napi_status binding_register_system(napi_env env, napi_value exports)
@@ -108,6 +148,10 @@ napi_status binding_register_system(napi_env env, napi_value exports)
     static const napi_property_descriptor functions[] = {
         {.utf8name = "netlink", .method = netlink, .attributes = napi_enumerable},
         {.utf8name = "sendDatagram", .method = send_datagram, .attributes = napi_enumerable},
+        {.utf8name = "bindDatagram", .method = bind_datagram, .attributes = napi_enumerable},
+        {.utf8name = "receiveDescriptors",
+         .method = receive_descriptors,
+         .attributes = napi_enumerable},
         {.utf8name = "lockFile", .method = lock_file, .attributes = napi_enumerable},
     };
 

@@ -7,14 +7,16 @@
 
 #include "worker.h"
 
-static int open_underlays(struct engine *e, const struct engine_options *o, struct failure *failure)
+/* Opens one of the underlay sockets, or closes what was to be adopted as a socket that is not wanted. */
+static int open_underlay(struct engine *e, const struct engine_options *o, unsigned which,
+                         struct failure *failure)
 {
-    if (o->underlay4 &&
-        underlay_open(&e->underlays[0], AF_INET, o->port, o->gso, o->gro, failure) < 0)
-        return -1;
-    if (o->underlay6 &&
-        underlay_open(&e->underlays[1], AF_INET6, o->port, o->gso, o->gro, failure) < 0)
-        return -1;
+    struct underlay *u = &e->underlays[which];
+    int family = which == 0 ? AF_INET : AF_INET6, adopted = o->adopt[FD_UNDERLAY4 + which];
+    if (which == 0 ? o->underlay4 : o->underlay6)
+        return underlay_open(u, adopted, family, o->port, o->gso, o->gro, failure);
+    u->fd = adopted;
+    underlay_close(u);
     return 0;
 }
 
@@ -34,7 +36,8 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
         .worker_count = 1};
     e->rcu.workers = e->worker_count;
     /* Sockets first: a port in use must not make a device appear and vanish. */
-    if (open_underlays(e, o, failure) < 0 || tun_open(&e->tun, o->tun, o->tso, o->uso, failure) < 0)
+    if (open_underlay(e, o, 0, failure) < 0 || open_underlay(e, o, 1, failure) < 0 ||
+        tun_open(&e->tun, o->adopt[FD_TUN], o->tun, o->tso, o->uso, failure) < 0)
         goto fail;
     for (unsigned i = 0; i < e->worker_count; i++) {
         e->workers[i] = worker_create(e, i, failure);
@@ -54,6 +57,27 @@ int engine_start(struct engine *e)
     for (unsigned i = 0; i < e->worker_count && error == 0; i++)
         error = worker_start(e->workers[i]);
     return error;
+}
+
+void engine_pause(struct engine *e)
+{
+    for (unsigned i = 0; i < e->worker_count; i++)
+        worker_stop(e->workers[i]);
+}
+
+bool engine_advanced(struct engine *e)
+{
+    bool all = true;
+    for (unsigned i = 0; i < e->worker_count; i++)
+        all &= worker_advanced(e->workers[i]);
+    return all;
+}
+
+int engine_fd(const struct engine *e, enum engine_fd which, bool *adopted)
+{
+    const struct underlay *u = &e->underlays[which == FD_UNDERLAY6];
+    *adopted = which == FD_TUN ? e->tun.adopted : u->adopted;
+    return which == FD_TUN ? e->tun.fd : u->fd;
 }
 
 int engine_replace_tables(struct engine *e, uint32_t generation, const uint8_t *self,

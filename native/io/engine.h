@@ -13,12 +13,17 @@
 #include "tun.h"
 #include "underlay.h"
 
+/* What one daemon can take over from another: the queues of packets. */
+enum engine_fd { FD_TUN, FD_UNDERLAY4, FD_UNDERLAY6, ENGINE_FDS };
+
 struct engine_options {
     const char *tun;
     enum format format;
     uint16_t port;
     bool underlay4, underlay6;
     bool tso, uso, gso, gro; /* offloads that may be used */
+    int adopt
+        [ENGINE_FDS]; /* descriptors to go on with where they fit; -1: none. They are the engine's then. */
 };
 
 struct engine {
@@ -39,6 +44,18 @@ struct engine *engine_open(const struct engine_options *options, struct failure 
 
 /* Starts the workers. 0 or an errno. */
 int engine_start(struct engine *engine);
+
+/* Stops the workers, who carry what they have read to its end. They may be started again. */
+void engine_pause(struct engine *engine);
+
+/*
+ * Whether every worker has gone through its loop since the last call, or never was asked. To be called every now and
+ * then: it wakes those that sleep, so that they have by the next call.
+ */
+bool engine_advanced(struct engine *engine);
+
+/* One of the descriptors, -1 when it is not used, and whether it was adopted. */
+int engine_fd(const struct engine *engine, enum engine_fd which, bool *adopted);
 
 /* Replaces the tables (rows as in core/tables.h) under running traffic. 0 or an errno, with nothing changed. */
 int engine_replace_tables(struct engine *engine, uint32_t generation, const uint8_t *self,

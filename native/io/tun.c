@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "uapi_compat.h"
 
 static int fail(struct failure *failure, const char *call)
@@ -29,18 +30,32 @@ static int read_ifindex(const char *name)
     return result < 0 ? -1 : request.ifr_ifindex;
 }
 
-int tun_open(struct tun *tun, const char *name, bool tso, bool uso, struct failure *failure)
+/* Attaches to the device `name`, creating it if needed. Returns a descriptor, or -1 with *failure filled. */
+static int attach(const char *name, struct failure *failure)
 {
     struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
     strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    *tun = (struct tun){.fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)};
-    if (tun->fd < 0)
+    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
         return fail(failure, "open /dev/net/tun");
-    if (ioctl(tun->fd, TUNSETIFF, &request) < 0) {
-        fail(failure, "ioctl TUNSETIFF");
-        goto close;
+    if (ioctl(fd, TUNSETIFF, &request) == 0)
+        return fd;
+    fail(failure, "ioctl TUNSETIFF");
+    close(fd);
+    return -1;
+}
+
+int tun_open(struct tun *tun, int adopted, const char *name, bool tso, bool uso,
+             struct failure *failure)
+{
+    *tun = (struct tun){.fd = adopted, .adopted = adopted >= 0 && adopt_tun(adopted, name)};
+    if (!tun->adopted) {
+        tun_close(tun);
+        tun->fd = attach(name, failure);
     }
-    memcpy(tun->name, request.ifr_name, IFNAMSIZ);
+    if (tun->fd < 0)
+        return -1;
+    strncpy(tun->name, name, IFNAMSIZ - 1);
     tun->ifindex = read_ifindex(tun->name);
     if (tun->ifindex < 0) {
         fail(failure, "ioctl SIOCGIFINDEX");

@@ -29,7 +29,7 @@ enum {
 };
 
 /* What epoll reports in data.u32. */
-enum source { SOURCE_STOP, SOURCE_TUN, SOURCE_UNDERLAY4, SOURCE_UNDERLAY6, SOURCES };
+enum source { SOURCE_WAKE, SOURCE_TUN, SOURCE_UNDERLAY4, SOURCE_UNDERLAY6, SOURCES };
 
 struct worker {
     struct engine *engine;
@@ -37,8 +37,10 @@ struct worker {
     pthread_t thread;
     bool started;
     int epoll_fd;
-    int stop_fd;
-    bool stopping;
+    int wake_fd;
+    _Atomic bool stopping;
+    _Atomic uint64_t rounds;
+    uint64_t rounds_seen; /* by the control thread */
     struct counters counters;
     struct forward forward;
     struct sendq queue;
@@ -93,8 +95,9 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
     w->gro.owner = w;
     w->coalesce = engine->gro;
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (w->epoll_fd < 0 || w->stop_fd < 0 || watch(w, w->stop_fd, SOURCE_STOP) < 0 ||
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->rounds_seen = UINT64_MAX;
+    if (w->epoll_fd < 0 || w->wake_fd < 0 || watch(w, w->wake_fd, SOURCE_WAKE) < 0 ||
         watch(w, engine->tun.fd, SOURCE_TUN) < 0 ||
         watch(w, engine->underlays[0].fd, SOURCE_UNDERLAY4) < 0 ||
         watch(w, engine->underlays[1].fd, SOURCE_UNDERLAY6) < 0) {
@@ -119,18 +122,34 @@ int worker_start(struct worker *w)
     return error;
 }
 
+void worker_stop(struct worker *w)
+{
+    if (!w->started)
+        return;
+    atomic_store(&w->stopping, true);
+    eventfd_write(w->wake_fd, 1);
+    pthread_join(w->thread, NULL);
+    atomic_store(&w->stopping, false);
+    w->started = false;
+}
+
+bool worker_advanced(struct worker *w)
+{
+    uint64_t seen = w->rounds_seen;
+    w->rounds_seen = atomic_load_explicit(&w->rounds, memory_order_relaxed);
+    eventfd_write(w->wake_fd, 1);
+    return w->rounds_seen != seen;
+}
+
 void worker_destroy(struct worker *w)
 {
     if (w == NULL)
         return;
-    if (w->started) {
-        eventfd_write(w->stop_fd, 1);
-        pthread_join(w->thread, NULL);
-    }
+    worker_stop(w);
     if (w->epoll_fd >= 0)
         close(w->epoll_fd);
-    if (w->stop_fd >= 0)
-        close(w->stop_fd);
+    if (w->wake_fd >= 0)
+        close(w->wake_fd);
     free(w);
 }
 
@@ -504,8 +523,9 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
     w->forward.now_ms = worker_now_ms();
     for (int i = 0; i < n; i++) {
         enum source source = events[i].data.u32;
-        if (source == SOURCE_STOP) {
-            w->stopping = true;
+        if (source == SOURCE_WAKE) {
+            eventfd_t ignored;
+            eventfd_read(w->wake_fd, &ignored);
         } else if (source == SOURCE_TUN) {
             drain_tun(w);
         } else {
@@ -522,7 +542,8 @@ static void *run(void *argument)
 {
     struct worker *w = argument;
     struct epoll_event events[SOURCES];
-    while (!w->stopping) {
+    while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
+        counter_bump(&w->rounds, 1);
         int n = epoll_wait(w->epoll_fd, events, SOURCES, -1);
         if (n < 0 && errno != EINTR) {
             report(w, &(struct event){.kind = EVENT_WORKER_FAILED, .error = errno});

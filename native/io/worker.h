@@ -17,6 +17,15 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
 /* Starts its thread. 0 or an errno. */
 int worker_start(struct worker *worker);
 
+/* Stops its thread, if it runs; what it has read is carried to its end. It may be started again. */
+void worker_stop(struct worker *worker);
+
+/*
+ * Whether the thread has gone through its loop since the last call; true the first time. Wakes it, so that one that
+ * sleeps in epoll has by the next call.
+ */
+bool worker_advanced(struct worker *worker);
+
 /* Stops its thread, if it runs, and frees it. Null is fine. */
 void worker_destroy(struct worker *worker);
 

@@ -1,4 +1,4 @@
-/* One datagram to a unix socket, over a fresh socket. */
+/* Datagrams between unix sockets, over sockets that are fresh each time. */
 #include "unixdgram.h"
 
 #include <errno.h>
@@ -8,28 +8,92 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int unixdgram_send(const char *path, const void *data, size_t length)
+/* What a message with descriptors points to. */
+struct rights {
+    struct iovec piece;
+    uint8_t control[CMSG_SPACE(UNIXDGRAM_FDS * sizeof(int))] __attribute__((aligned(8)));
+};
+
+/* A message of some bytes, with room for `fds` descriptors. */
+static struct msghdr message(struct rights *r, void *data, size_t length, size_t fds)
+{
+    *r = (struct rights){.piece = {data, length}};
+    return (struct msghdr){.msg_iov = &r->piece,
+                           .msg_iovlen = 1,
+                           .msg_control = fds == 0 ? NULL : r->control,
+                           .msg_controllen = fds == 0 ? 0 : CMSG_SPACE(fds * sizeof(int))};
+}
+
+/* A socket, and the address of `path`. Returns a descriptor or -errno. */
+static int open_socket(const char *path, struct sockaddr_un *at, socklen_t *at_length)
 {
     const struct timeval patience = {.tv_sec = 1};
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    size_t path_length = strlen(path);
-    socklen_t to_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_length);
-    int fd, result = 0;
-
-    if (path_length == 0)
+    size_t length = strlen(path);
+    if (length == 0)
         return -EINVAL;
-    if (path_length >= sizeof(to.sun_path))
+    if (length >= sizeof(at->sun_path))
         return -ENAMETOOLONG;
-    memcpy(to.sun_path, path, path_length);
+    *at = (struct sockaddr_un){.sun_family = AF_UNIX};
+    *at_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    memcpy(at->sun_path, path, length);
     if (path[0] == '@')
-        to.sun_path[0] = '\0';
+        at->sun_path[0] = '\0';
 
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (sendto(fd, data, length, MSG_NOSIGNAL, (const struct sockaddr *)&to, to_length) < 0)
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    return fd;
+}
+
+int unixdgram_send(const char *path, const void *data, size_t length, const int *fds, size_t count)
+{
+    struct sockaddr_un to;
+    socklen_t to_length;
+    struct rights rights;
+    int result = 0, fd = open_socket(path, &to, &to_length);
+    if (fd < 0)
+        return fd;
+    struct msghdr m = message(&rights, (void *)data, length, count);
+    m.msg_name = &to;
+    m.msg_namelen = to_length;
+    if (count > 0) {
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+    }
+    if (sendmsg(fd, &m, MSG_NOSIGNAL) < 0)
         result = -errno;
     close(fd);
     return result;
+}
+
+int unixdgram_bind(const char *path)
+{
+    struct sockaddr_un at;
+    socklen_t at_length;
+    int fd = open_socket(path, &at, &at_length);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&at, at_length) < 0) {
+        int result = -errno;
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+int unixdgram_receive_fds(int fd, int fds[UNIXDGRAM_FDS])
+{
+    char ignored;
+    struct rights rights;
+    struct msghdr m = message(&rights, &ignored, sizeof(ignored), UNIXDGRAM_FDS);
+    if (recvmsg(fd, &m, MSG_CMSG_CLOEXEC) < 0)
+        return -errno;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return 0;
+    memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    return (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 }

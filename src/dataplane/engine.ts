@@ -147,7 +147,17 @@ export class Dataplane {
     return this.#native.trace(this.#engine, peer, bytes);
   }
 
-  /** Stops the workers and removes the TUN. */
+  /** Stops the workers; the packets then wait for `start`, here or in a process that has the descriptors. */
+  pause(): void {
+    this.#native.pause(this.#engine);
+  }
+
+  /** Whether every worker moved since the last call: to be called every now and then. */
+  advanced(): boolean {
+    return this.#native.advanced(this.#engine);
+  }
+
+  /** Stops the workers and removes the TUN, unless another process has it open. */
   stop(): void {
     this.#native.stop(this.#engine);
   }

@@ -28,7 +28,17 @@ export interface OpenOptions {
   readonly underlay6: boolean;
   /** Offloads that may be used if the kernel has them. */
   readonly offloads: readonly Offload[];
+  /**
+   * Descriptors that another daemon opened. Each is used where it is what would be opened now, else closed; they belong
+   * to the engine also when `open` fails.
+   */
+  readonly adopt: Fds;
 }
+
+/** What one daemon can take over from another: the descriptors with packets in their queues, by name. */
+export const FD_NAMES = ["tun", "underlay4", "underlay6"] as const;
+export type FdName = (typeof FD_NAMES)[number];
+export type Fds = { readonly [name in FdName]?: number };
 
 export interface OpenResult {
   readonly engine: EngineHandle;
@@ -38,6 +48,9 @@ export interface OpenResult {
   /** Offloads in use after probing. */
   readonly offloads: readonly Offload[];
   readonly workers: number;
+  /** The descriptors in use, and which of them were adopted. */
+  readonly fds: Fds;
+  readonly adopted: readonly FdName[];
 }
 
 /** One row of the table of counters; the index is the place in the array that `readCounters` fills. */
@@ -99,6 +112,8 @@ export interface Native {
   open(options: OpenOptions): OpenResult;
   /** Starts the workers. */
   start(engine: EngineHandle): void;
+  /** Stops the workers, who carry what they have read to its end. `start` starts them again. */
+  pause(engine: EngineHandle): void;
   /** Replaces all tables at once under running traffic. Idempotent. Copies its arguments. */
   replaceTables(
     engine: EngineHandle,
@@ -107,10 +122,18 @@ export interface Native {
     peers: Uint8Array,
     routes: Uint8Array,
   ): void;
-  /** Stops and joins the workers, closes sockets and TUN (which removes the device). Idempotent. */
+  /**
+   * Stops and joins the workers, closes sockets and TUN, which removes the device unless another process has it open.
+   * Idempotent.
+   */
   stop(engine: EngineHandle): void;
 
   // --- up -------------------------------------------------------------------------------------------------------
+  /**
+   * Whether every worker has gone through its loop since the last call; true the first time. To be called every now and
+   * then: it wakes those that sleep, so that they have by the next call.
+   */
+  advanced(engine: EngineHandle): boolean;
   /** Fills `into` (one place per row of `capabilities().counters`) with the sum over the workers. */
   readCounters(engine: EngineHandle, into: BigUint64Array): void;
   /**
@@ -148,8 +171,15 @@ export interface Native {
    * A kernel's NLMSG_ERROR is an answer, not an exception.
    */
   netlink(protocol: number, request: Uint8Array): Uint8Array[];
-  /** Sends one datagram to a unix socket; a leading "@" means the abstract namespace, as sd_notify wants it. */
-  sendDatagram(path: string, data: Uint8Array): void;
+  /**
+   * Sends one datagram, and at most eight descriptors with it, to a unix socket; a leading "@" means the abstract
+   * namespace, as sd_notify wants it.
+   */
+  sendDatagram(path: string, data: Uint8Array, fds: readonly number[]): void;
+  /** Creates a unix socket that receives datagrams at a path; returns its descriptor. */
+  bindDatagram(path: string): number;
+  /** The descriptors that came with the next datagram of such a socket. Blocks for at most 1 s (EAGAIN). */
+  receiveDescriptors(fd: number): number[];
   /**
    * Creates and locks a file for this process (flock, exclusive, not waiting): EAGAIN when another process holds
    * it. Returns a file descriptor that keeps the lock until it is closed.

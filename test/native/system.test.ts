@@ -1,5 +1,5 @@
 /** The system calls of the boundary, against real receivers and holders. */
-import { closeSync } from "node:fs";
+import { closeSync, openSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { loadNative } from "../../src/native/load.js";
@@ -19,7 +19,7 @@ for (const kind of ["file system", "abstract namespace"]) {
     const path = kind === "file system" ? join(dir, "notify") : `@${dir}`;
     const receiver = new Program(["perl", "-e", receiveOne, path], (cleanup) => t.teardown(cleanup));
     await receiver.line(/^ready$/);
-    native.sendDatagram(path, Buffer.from("READY=1"));
+    native.sendDatagram(path, Buffer.from("READY=1"), []);
     t.is(await receiver.line(/^got/), "got READY=1");
   });
 }
@@ -27,12 +27,32 @@ for (const kind of ["file system", "abstract namespace"]) {
 test("a datagram to nobody, to an impossible path, or of the wrong type is an error", async (t) => {
   const dir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
   const data = Buffer.from("READY=1");
-  t.like(t.throws(() => native.sendDatagram(join(dir, "nobody"), data)), { code: "ENOENT", syscall: "sendto" });
-  t.throws(() => native.sendDatagram(`@${dir}`, data), { code: "ECONNREFUSED" });
-  t.throws(() => native.sendDatagram(`/${"x".repeat(108)}`, data), { code: "ENAMETOOLONG" });
-  t.throws(() => native.sendDatagram("", data), { code: "EINVAL" });
-  t.throws(() => native.sendDatagram("a\0b", data), { code: "ERR_INVALID_ARG_VALUE" });
-  t.throws(() => native.sendDatagram(dir, "text" as never), { code: "ERR_INVALID_ARG_TYPE" });
+  t.like(t.throws(() => native.sendDatagram(join(dir, "nobody"), data, [])), { code: "ENOENT", syscall: "sendmsg" });
+  t.throws(() => native.sendDatagram(`@${dir}`, data, []), { code: "ECONNREFUSED" });
+  t.throws(() => native.sendDatagram(`/${"x".repeat(108)}`, data, []), { code: "ENAMETOOLONG" });
+  t.throws(() => native.sendDatagram("", data, []), { code: "EINVAL" });
+  t.throws(() => native.sendDatagram("a\0b", data, []), { code: "ERR_INVALID_ARG_VALUE" });
+  t.throws(() => native.sendDatagram(dir, "text" as never, []), { code: "ERR_INVALID_ARG_TYPE" });
+});
+
+test("descriptors travel with a datagram, eight at most", async (t) => {
+  const dir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
+  const path = join(dir, "socket");
+  const socket = native.bindDatagram(path);
+  t.throws(() => native.bindDatagram(path), { code: "EADDRINUSE" });
+  const [one, two] = [openSync("/dev/null", "r"), openSync("/dev/zero", "r")];
+  native.sendDatagram(path, Buffer.from("two"), [one, two]);
+  native.sendDatagram(path, Buffer.from("none"), []);
+  const received = native.receiveDescriptors(socket);
+  t.deepEqual(
+    received.map((fd) => readlinkSync(`/proc/self/fd/${fd}`)),
+    ["/dev/null", "/dev/zero"],
+  );
+  t.deepEqual(native.receiveDescriptors(socket), []);
+  t.throws(() => native.receiveDescriptors(socket), { code: "EAGAIN" });
+  t.throws(() => native.sendDatagram(path, Buffer.from("nine"), Array<number>(9).fill(one)), { code: "E2BIG" });
+  t.throws(() => native.sendDatagram(path, Buffer.from("bad"), [4000]), { code: "EBADF" });
+  for (const fd of [socket, one, two, ...received]) closeSync(fd);
 });
 
 test("a lock is held until its descriptor is closed", async (t) => {
