@@ -112,15 +112,7 @@ export class Weftd {
 
   /** What a CNI plugin would read. */
   async podNetwork(): Promise<PodNetwork> {
-    const lines = (await readFile(this.subnetFile, "utf8")).trim().split("\n");
-    const values = new Map(lines.map((line) => line.split("=", 2) as [string, string]));
-    const subnet = values.get("FLANNEL_SUBNET");
-    if (subnet === undefined) throw new Error(`no FLANNEL_SUBNET in ${lines.join(" ")}`);
-    return {
-      subnet,
-      subnet6: values.get("FLANNEL_IPV6_SUBNET") ?? null,
-      mtu: Number(values.get("FLANNEL_MTU")),
-    };
+    return parsePodNetwork(await readFile(this.subnetFile, "utf8"));
   }
 
   stop(): Promise<Exit> {
@@ -133,6 +125,19 @@ export class Weftd {
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   }
+}
+
+/** The contents of a `subnet.env`, as a CNI plugin reads them. */
+export function parsePodNetwork(text: string): PodNetwork {
+  const lines = text.trim().split("\n");
+  const values = new Map(lines.map((line) => line.split("=", 2) as [string, string]));
+  const subnet = values.get("FLANNEL_SUBNET");
+  if (subnet === undefined) throw new Error(`no FLANNEL_SUBNET in ${lines.join(" ")}`);
+  return {
+    subnet,
+    subnet6: values.get("FLANNEL_IPV6_SUBNET") ?? null,
+    mtu: Number(values.get("FLANNEL_MTU")),
+  };
 }
 
 /**
