@@ -18,7 +18,7 @@ command -v npm >/dev/null || fail "Node.js 20.19 or newer with npm is needed: ht
 needs=(
   ip:iproute2 bridge:iproute2 sysctl:procps ethtool:ethtool /usr/sbin/nft:nftables tcpdump:tcpdump
   ping:iputils-ping traceroute:traceroute iperf3:iperf3 etcd:etcd-server etcdctl:etcd-client
-  openssl:openssl setpriv:util-linux patch:patch gcc:gcc g++:g++ make:make python3:python3 /usr/include/stdio.h:libc6-dev
+  faketime:faketime openssl:openssl setpriv:util-linux patch:patch gcc:gcc g++:g++ make:make python3:python3 /usr/include/stdio.h:libc6-dev
 )
 missing=()
 for need in "${needs[@]}"; do

@@ -1,9 +1,9 @@
-/** Waiting between tries against etcd: 0.1 s at first, doubling up to 4 s, each with jitter. */
+/** Waiting between tries against etcd: 0.1 s at first, doubling up to 3 s, each with jitter. */
 import { setTimeout as delay } from "node:timers/promises";
 
 const SHORTEST_MS = 100;
-/** With the time to connect, etcd is found again within 5 s of its return. */
-const LONGEST_MS = 4000;
+/** With the time to connect, up to 2 s between two SYNs of the kernel, etcd is found again within 5 s of its return. */
+const LONGEST_MS = 3000;
 
 export class Backoff {
   #nextMs = SHORTEST_MS;

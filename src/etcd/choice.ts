@@ -76,7 +76,8 @@ export class Choice {
       subnetKey: this.#leases.keyOf(formatKey({ subnet, subnet6: null })),
       isOurs: (entry) => {
         const { record } = this.#leases.read(entry, request.config);
-        return record !== null && isOwn(record, request);
+        // What nobody can read belongs to nobody else.
+        return record === null || isOwn(record, request);
       },
     };
     return { request, claim, lease, isNew };

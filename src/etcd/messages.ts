@@ -118,14 +118,26 @@ export function methodDefinition<M extends Method>(
   return definition as MethodDefinition<Methods[M][0], Methods[M][1]>;
 }
 
+/**
+ * Keys are byte strings: everywhere in this directory they are text with one character for each byte (latin1), so that
+ * no two of them are taken for one, whatever others have written.
+ */
+export function keyBytes(key: string): Buffer {
+  return Buffer.from(key, "latin1");
+}
+
+export function keyText(bytes: Buffer): string {
+  return bytes.toString("latin1");
+}
+
 /** All keys that begin with `prefix`. */
 export function prefixRange(prefix: string): KeyRange {
-  const end = Buffer.from(prefix);
+  const end = keyBytes(prefix);
   // Prefixes here end in "/" or a digit, so the last byte can always be counted up.
   end.writeUInt8(end.readUInt8(end.length - 1) + 1, end.length - 1);
-  return { key: Buffer.from(prefix), range_end: end };
+  return { key: keyBytes(prefix), range_end: end };
 }
 
 export function singleKey(key: string): KeyRange {
-  return { key: Buffer.from(key), range_end: Buffer.alloc(0) };
+  return { key: keyBytes(key), range_end: Buffer.alloc(0) };
 }

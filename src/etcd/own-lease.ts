@@ -16,7 +16,7 @@ import type { Logger } from "pino";
 import { Backoff, pause } from "./backoff.js";
 import { type EtcdClient, isAnswer, retry } from "./client.js";
 import { CALL_MS, EtcdError } from "./connection.js";
-import { type Compare, type KeyRange, prefixRange, singleKey } from "./messages.js";
+import { type Compare, keyBytes, type KeyRange, prefixRange, singleKey } from "./messages.js";
 import { type Entry, type RangeWatch, toEntry } from "./range-watch.js";
 
 const TTL_SECONDS = 86_400;
@@ -107,7 +107,7 @@ export class OwnLease {
       held === undefined
         ? guards.map((range) => ({ ...range, target: "CREATE", create_revision: "0" }))
         : [{ ...singleKey(key), target: "MOD", mod_revision: String(held.modRevision) }];
-    const put = { key: Buffer.from(key), value: Buffer.from(value), lease };
+    const put = { key: keyBytes(key), value: Buffer.from(value), lease };
     const answer = await this.#client
       .call("KV.Txn", {
         compare,

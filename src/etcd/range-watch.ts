@@ -14,7 +14,14 @@ import { MAX_VALUE_BYTES } from "../lease/codec.js";
 import { Backoff } from "./backoff.js";
 import type { EtcdClient } from "./client.js";
 import { EtcdError } from "./connection.js";
-import type { KeyRange, KeyValue, ResponseHeader, WatchResponse } from "./messages.js";
+import {
+  keyBytes,
+  type KeyRange,
+  keyText,
+  type KeyValue,
+  type ResponseHeader,
+  type WatchResponse,
+} from "./messages.js";
 
 export interface Entry {
   readonly key: string;
@@ -28,7 +35,7 @@ export interface Entry {
 
 export function toEntry(kv: KeyValue): Entry {
   return {
-    key: kv.key.toString(),
+    key: keyText(kv.key),
     value: kv.value.toString("utf8", 0, MAX_VALUE_BYTES + 1),
     createRevision: Number(kv.create_revision),
     modRevision: Number(kv.mod_revision),
@@ -153,7 +160,7 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
       null,
     );
     const past = { revision: String(revision), count_only: false };
-    const newestKey = newest === null ? this.#range.key : Buffer.from(newest.key);
+    const newestKey = newest === null ? this.#range.key : keyBytes(newest.key);
     try {
       const { header, responses } = await this.#client.call("KV.Txn", {
         compare: [],

@@ -7,44 +7,28 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import test, { type ExecutionContext } from "ava";
-import { startEtcd } from "../support/etcd.js";
-import { Bed, type Host } from "../support/hosts.js";
-import type { Node } from "../support/overlay.js";
-import { temporaryDirectory, until } from "../support/process.js";
+import test from "ava";
+import { EtcdBed } from "../support/etcd-bed.js";
+import { PREFIX } from "../support/etcd-nodes.js";
+import { recordFinding } from "../support/findings.js";
+import { until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
-import { Weftd } from "../support/weftd.js";
+import type { Weftd } from "../support/weftd.js";
 
-const prefix = "/coreos.com/network";
 const CONFIG = {
   Network: "10.5.0.0/16",
   EnableIPv6: true,
   IPv6Network: "fd05::/48",
   Backend: { Type: "vxlan" },
 };
-
-async function start(t: ExecutionContext) {
-  const bed = await Bed.create(t.teardown, { hosts: 3, underlay: "dual" });
-  const directory = await temporaryDirectory(t.teardown);
-  const etcdHost = bed.host(3);
-  const etcd = await startEtcd(t.teardown, { netns: etcdHost.ns.name, address: etcdHost.address });
-  await etcd.put(`${prefix}/config`, JSON.stringify(CONFIG));
-  const launch = (host: Host): Promise<Weftd> =>
-    Weftd.launch(host.ns, join(directory, `host${host.index}`), {
-      args: [`--etcd-endpoints=${etcd.endpoint}`, `--node-id=host${host.index}`],
-    });
-  const startNode = async (host: Host): Promise<Node> => {
-    const weftd = await launch(host);
-    await weftd.ready();
-    return { host, weftd, pod: await host.addPod(await weftd.podNetwork()) };
-  };
-  return { etcd, launch, nodes: await Promise.all([startNode(bed.host(1)), startNode(bed.host(2))]) };
-}
+/** What a busy machine may add to the second that a start may take. */
+const SLACK_MS = 4000;
 
 test("C1: a node forwards both families from its memory while etcd is away, and follows etcd again", async (t) => {
   t.timeout(120_000);
-  const { etcd, launch, nodes } = await start(t);
-  const [a, b] = nodes;
+  const net = await EtcdBed.start(t.teardown, CONFIG, { hosts: 2, underlay: "dual" });
+  const { bed, etcd } = net;
+  const [a, b] = await Promise.all([net.startNode(bed.host(1)), net.startNode(bed.host(2))]);
   await Promise.all([a.weftd.peers(1), b.weftd.peers(1)]);
   const reach = async (): Promise<void> => {
     await mustPing(a.pod.ns, b.pod.address);
@@ -58,23 +42,37 @@ test("C1: a node forwards both families from its memory while etcd is away, and 
     const memory = await readFile(join(a.weftd.directory, "etcd-memory"), "utf8").catch(() => "");
     return memory.includes(peer) ? true : null;
   });
-  // Cut off by a crash, not by a clean stop.
-  await etcd.stop();
-  await a.weftd.program.stop("SIGKILL");
 
-  const startedAt = performance.now();
-  const again = await launch(a.host);
-  const status = await until("packets can flow", async () => {
-    const answer = await again.ask("/status").catch(() => null);
-    return answer?.health.state === "degraded" ? answer : null;
+  /** Crashes the node, starts it again, and says after how many milliseconds packets can flow. */
+  const startAgain = async (before: Weftd): Promise<[Weftd, number]> => {
+    await before.program.stop("SIGKILL");
+    const startedAt = performance.now();
+    const again = await net.launch(a.host);
+    const status = await until("packets can flow", async () => {
+      const answer = await again.ask("/status").catch(() => null);
+      return answer?.health.state === "degraded" ? answer : null;
+    });
+    const tookMs = performance.now() - startedAt;
+    t.regex(status.health.reasons.join(), /stale: etcd has not answered/);
+    t.deepEqual(await again.podNetwork(), subnets);
+    t.true(tookMs < 1000 + SLACK_MS, `${tookMs} ms`);
+    await reach();
+    return [again, Math.round(tookMs)];
+  };
+  etcd.signal("SIGSTOP");
+  const [first, silentMs] = await startAgain(a.weftd);
+  await etcd.stop();
+  const [again, refusedMs] = await startAgain(first);
+  recordFinding({
+    row: "C1",
+    fault: "etcd refuses connections, or takes them and is silent, when the daemon starts",
+    test: t.title,
+    bound: "forwarding 1 s after the start of the process",
+    measured: `${refusedMs} ms refused, ${silentMs} ms silent`,
   });
-  t.log(`packets can flow ${Math.round(performance.now() - startedAt)} ms after the start of the process`);
-  t.regex(status.health.reasons.join(), /stale: etcd has not answered/);
-  t.deepEqual(await again.podNetwork(), subnets);
-  await reach();
 
   await etcd.start();
   await again.ready();
-  t.is((await etcd.keys(`${prefix}/subnets/`)).length, 2);
+  t.is((await etcd.keys(`${PREFIX}/subnets/`)).length, 2);
   await reach();
 });

@@ -5,75 +5,46 @@
  *     pod ─ cni0 ─ host1: weftd ──┬── host3: a flannel udp node (its lease by etcdctl, a socket on port 8285)
  *     pod ─ cni0 ─ host2: weftd ──┴── host4: etcd
  */
-import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { Agent } from "../support/agent.js";
 import { captureWire, tunnelDatagrams } from "../support/capture.js";
-import { type Etcd, startEtcd } from "../support/etcd.js";
-import { Bed, type Host } from "../support/hosts.js";
-import { type Node, ports } from "../support/overlay.js";
+import { EtcdBed } from "../support/etcd-bed.js";
+import { PREFIX } from "../support/etcd-nodes.js";
+import { ports } from "../support/overlay.js";
 import { readPacket } from "../support/packets.js";
-import { temporaryDirectory } from "../support/process.js";
 import { mustPing, ping } from "../support/traffic.js";
-import { mustBalance, Weftd } from "../support/weftd.js";
-
-const prefix = "/coreos.com/network";
+import { mustBalance } from "../support/weftd.js";
 
 /** A DSCP and an ECN field, in the places they have in a TOS. */
 const EF = 0xb8;
 const ECT0 = 2;
 
-interface Network {
-  readonly bed: Bed;
-  readonly etcd: Etcd;
-  /** Starts the daemon of a host, with the same directory when it ran before, and waits for nothing. */
-  readonly launch: (host: Host) => Promise<Weftd>;
-  readonly startNode: (host: Host) => Promise<Node>;
-}
-
-async function start(t: ExecutionContext, format: "udp" | "vxlan"): Promise<Network> {
-  const bed = await Bed.create(t.teardown, { hosts: 4 });
-  const directory = await temporaryDirectory(t.teardown);
-  const etcdHost = bed.host(4);
-  const etcd = await startEtcd(t.teardown, { netns: etcdHost.ns.name, address: etcdHost.address });
-  await etcd.put(`${prefix}/config`, JSON.stringify({ Network: "10.5.0.0/16", Backend: { Type: format } }));
-  const launch = (host: Host): Promise<Weftd> =>
-    Weftd.launch(host.ns, join(directory, `host${host.index}`), {
-      args: [`--etcd-endpoints=${etcd.endpoint}`, `--node-id=host${host.index}`],
-    });
-  return {
-    bed,
-    etcd,
-    launch,
-    startNode: async (host) => {
-      const weftd = await launch(host);
-      await weftd.ready();
-      return { host, weftd, pod: await host.addPod(await weftd.podNetwork()) };
-    },
-  };
+function start(t: ExecutionContext, format: "udp" | "vxlan"): Promise<EtcdBed> {
+  return EtcdBed.start(t.teardown, { Network: "10.5.0.0/16", Backend: { Type: format } }, { hosts: 3 });
 }
 
 for (const format of ["udp", "vxlan"] as const) {
   test(`${format}: nodes find each other, and keep their subnets over a restart`, async (t) => {
     t.timeout(90_000);
-    const { bed, etcd, launch, startNode } = await start(t, format);
-    const [a, b] = await Promise.all([startNode(bed.host(1)), startNode(bed.host(2))]);
+    const net = await start(t, format);
+    const { bed, etcd } = net;
+    const [a, b] = await Promise.all([net.startNode(bed.host(1)), net.startNode(bed.host(2))]);
     await Promise.all([a.weftd.peers(1), b.weftd.peers(1)]);
     await mustPing(a.pod.ns, b.pod.address);
     await mustPing(b.pod.ns, a.pod.address);
     await mustBalance(a.weftd);
 
     const before = await a.weftd.podNetwork();
-    const keys = await etcd.keys(`${prefix}/subnets/`);
+    const keys = await etcd.keys(`${PREFIX}/subnets/`);
     t.deepEqual(await a.weftd.stop(), { code: 0, signal: null });
-    t.deepEqual(await etcd.keys(`${prefix}/subnets/`), keys, "the lease is kept");
+    t.deepEqual(await etcd.keys(`${PREFIX}/subnets/`), keys, "the lease is kept");
     t.deepEqual(await a.weftd.podNetwork(), before, "subnet.env is kept");
     t.is((await ping(b.pod.ns, a.pod.address, { count: 1 })).received, 0);
 
-    const again = await launch(a.host);
+    const again = await net.launch(a.host);
     await again.ready();
     t.deepEqual(await again.podNetwork(), before);
-    t.deepEqual(await etcd.keys(`${prefix}/subnets/`), keys);
+    t.deepEqual(await etcd.keys(`${PREFIX}/subnets/`), keys);
     await again.peers(1);
     await mustPing(a.pod.ns, b.pod.address);
     await mustPing(b.pod.ns, a.pod.address);
@@ -82,12 +53,13 @@ for (const format of ["udp", "vxlan"] as const) {
 
 test("a node that flannel registered is a peer, and is gone when its lease is", async (t) => {
   t.timeout(60_000);
-  const { bed, etcd, startNode } = await start(t, "udp");
-  const weft = await startNode(bed.host(1));
+  const net = await start(t, "udp");
+  const { bed, etcd } = net;
+  const weft = await net.startNode(bed.host(1));
   const flannel = await Agent.start(bed.host(3).ns);
   await flannel.do("udp-open", { address: bed.host(3).address, port: ports.udp });
   // As flannel's udp backend writes it.
-  await etcd.put(`${prefix}/subnets/10.5.200.0-24`, '{"PublicIP":"192.0.2.3","PublicIPv6":null}');
+  await etcd.put(`${PREFIX}/subnets/10.5.200.0-24`, '{"PublicIP":"192.0.2.3","PublicIPv6":null}');
   await weft.weftd.peers(1);
   const sender = await Agent.start(weft.pod.ns);
   await sender.do("udp-open", { address: weft.pod.address, port: 4000 });
@@ -96,7 +68,7 @@ test("a node that flannel registered is a peer, and is gone when its lease is", 
   t.like(packet, { source: weft.pod.address, destination: "10.5.200.7", ttl: 62, problems: [] });
 
   // Its proxy would not see congestion marks of the outer header; another weft node does.
-  const other = await startNode(bed.host(2));
+  const other = await net.startNode(bed.host(2));
   await weft.weftd.peers(2);
   const capture = await captureWire(bed, t.teardown);
   for (const address of ["10.5.200.7", other.pod.address]) {
@@ -116,20 +88,21 @@ test("a node that flannel registered is a peer, and is gone when its lease is", 
     ],
   );
 
-  await etcd.del(`${prefix}/subnets/10.5.200.0-24`);
+  await etcd.del(`${PREFIX}/subnets/10.5.200.0-24`);
   await weft.weftd.peers(1);
 });
 
 test("a daemon waits for a network config that is not there yet", async (t) => {
-  const { bed, etcd, launch } = await start(t, "udp");
-  const config = (await etcd.get(`${prefix}/config`)) ?? "";
-  await etcd.del(`${prefix}/config`);
-  const weftd = await launch(bed.host(1));
+  const net = await start(t, "udp");
+  const { bed, etcd } = net;
+  const config = (await etcd.get(`${PREFIX}/config`)) ?? "";
+  await etcd.del(`${PREFIX}/config`);
+  const weftd = await net.launch(bed.host(1));
   await weftd.program.line(/no network config/);
-  t.deepEqual(await etcd.keys(`${prefix}/subnets/`), []);
+  t.deepEqual(await etcd.keys(`${PREFIX}/subnets/`), []);
   // There is nothing to reload yet, and nothing to end for.
   weftd.program.signal("SIGHUP");
-  await etcd.put(`${prefix}/config`, config);
+  await etcd.put(`${PREFIX}/config`, config);
   await weftd.ready();
-  t.is((await etcd.keys(`${prefix}/subnets/`)).length, 1);
+  t.is((await etcd.keys(`${PREFIX}/subnets/`)).length, 1);
 });

@@ -6,41 +6,28 @@
  *     pod ─ cni0 ─ host2: weftd ──┘
  */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
-import { type Etcd, startEtcd } from "../support/etcd.js";
-import { etcdLease } from "../support/etcd-nodes.js";
-import { Bed, type Host } from "../support/hosts.js";
-import { type Node, Overlay } from "../support/overlay.js";
-import { run, temporaryDirectory, until } from "../support/process.js";
+import type { Etcd } from "../support/etcd.js";
+import { EtcdBed } from "../support/etcd-bed.js";
+import { etcdLease, PREFIX } from "../support/etcd-nodes.js";
+import type { Host } from "../support/hosts.js";
+import { Overlay } from "../support/overlay.js";
+import { run, until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
-import { mustBalance, Weftd } from "../support/weftd.js";
+import { mustBalance } from "../support/weftd.js";
 
-const PREFIX = "/coreos.com/network";
 const KEY = `${PREFIX}/subnets/10.5.1.0-24`;
 const WEFT = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
 /** How long etcd is away in the test of an outage, in seconds. */
 const OUTAGE_S = Number(process.env["WEFT_TEST_OUTAGE"] ?? 8);
 
-interface Network {
-  readonly etcd: Etcd;
-  readonly hosts: readonly [Host, Host];
-  readonly startNode: (host: Host) => Promise<Node>;
-}
-
-async function start(t: ExecutionContext): Promise<Network> {
+/** Two hosts, whose daemons are still to be started. */
+async function start(t: ExecutionContext) {
   t.timeout(90_000);
-  const bed = await Bed.create(t.teardown, { hosts: 3 });
-  const directory = await temporaryDirectory(t.teardown);
-  const etcd = await startEtcd(t.teardown, { netns: bed.host(3).ns.name, address: bed.host(3).address });
-  await etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16"}');
-  const startNode = async (host: Host): Promise<Node> => {
-    const args = [`--etcd-endpoints=${etcd.endpoint}`, `--node-id=host${host.index}`];
-    const weftd = await Weftd.start(host.ns, join(directory, `host${host.index}`), { args });
-    return { host, weftd, pod: await host.addPod(await weftd.podNetwork()) };
-  };
-  return { etcd, hosts: [bed.host(1), bed.host(2)], startNode };
+  const net = await EtcdBed.start(t.teardown, { Network: "10.5.0.0/16" }, { hosts: 2 });
+  const hosts = [net.bed.host(1), net.bed.host(2)] as const;
+  return { net, etcd: net.etcd, hosts, startNode: (host: Host) => net.startNode(host) };
 }
 
 /** Puts the lease of a host, to end `ttl` seconds after the last renewal. */
@@ -133,7 +120,7 @@ test("C2: without etcd packets flow, and the daemon uses under 2 % of a CPU and 
 });
 
 test("weft leave gives the lease back and ends the daemon for good", async (t) => {
-  const { etcd, hosts, startNode } = await start(t);
+  const { net, etcd, hosts, startNode } = await start(t);
   const [a, b] = await Promise.all(hosts.map(startNode));
   if (a === undefined || b === undefined) throw new Error("two hosts are two nodes");
   await b.weftd.peers(1);
@@ -142,8 +129,7 @@ test("weft leave gives the lease back and ends the daemon for good", async (t) =
   t.deepEqual(await a.weftd.program.exited, { code: 4, signal: null });
   t.is((await etcd.keys(`${PREFIX}/subnets/`)).length, 1);
   await b.weftd.peers(0);
-  const again = await Weftd.start(a.host.ns, a.weftd.directory, {
-    args: [`--etcd-endpoints=${etcd.endpoint}`, "--node-id=host1"],
-  });
+  const again = await net.launch(a.host);
+  await again.ready();
   t.deepEqual(await again.podNetwork(), await a.weftd.podNetwork(), "who returns finds its subnet free");
 });

@@ -7,10 +7,12 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type OnCleanup, Program, run, temporaryDirectory, tryRun, until } from "./process.js";
 
 /** etcd's limit of operations in one transaction. */
 const TXN_OPS = 128;
+const GATEWAY = fileURLToPath(new URL("etcd-gateway-main.js", import.meta.url));
 
 export interface EtcdSetup {
   /** Network namespace to run in; null = the test's own. */
@@ -28,14 +30,25 @@ export interface EtcdSetup {
   readonly flags?: readonly string[];
 }
 
+/** Of the gateway; `at` in milliseconds of the wall clock. */
+interface Answer {
+  readonly ok: boolean;
+  readonly text: string;
+  readonly at: number;
+}
+
 export class Etcd {
   #server: Program | null = null;
+  #gateway: Program | null = null;
+  #asked = 0;
 
   constructor(
     /** `http://address:port`, or https. */
     readonly endpoint: string,
     private readonly serverCommand: readonly [string, ...string[]],
     private readonly ctlCommand: readonly [string, ...string[]],
+    /** What runs a command where the server runs. */
+    private readonly within: readonly string[],
     private readonly onCleanup: OnCleanup,
   ) {}
 
@@ -66,19 +79,43 @@ export class Etcd {
     await run(ctl, [...args, "snapshot", "restore", file, ...same]);
   }
 
-  /** Puts any number of keys at once, many to a transaction: etcdctl would take a process for each. */
-  async putAll(entries: readonly (readonly [key: string, value: string])[]): Promise<void> {
-    const base64 = (text: string): string => Buffer.from(text).toString("base64");
-    for (let first = 0; first < entries.length; first += TXN_OPS) {
-      const success = entries
-        .slice(first, first + TXN_OPS)
-        .map(([key, value]) => ({ requestPut: { key: base64(key), value: base64(value) } }));
-      const response = await fetch(`${this.endpoint}/v3/kv/txn`, {
-        method: "POST",
-        body: JSON.stringify({ success }),
+  /**
+   * Puts any number of keys of any bytes, many to a transaction, and deletes those whose value is null. Not with TLS.
+   * Resolves with when etcd had answered the last, in milliseconds of the wall clock.
+   */
+  async putAll(
+    entries: readonly (readonly [key: string | Buffer, value: string | Buffer | null])[],
+    opsPerTxn = TXN_OPS,
+  ): Promise<number> {
+    const base64 = (bytes: string | Buffer): string => Buffer.from(bytes).toString("base64");
+    const bodies: object[] = [];
+    for (let first = 0; first < entries.length; first += opsPerTxn) {
+      const success = entries.slice(first, first + opsPerTxn).map(([key, value]) => {
+        if (value === null) return { requestDeleteRange: { key: base64(key) } };
+        return { requestPut: { key: base64(key), value: base64(value) } };
       });
-      if (!response.ok) throw new Error(await response.text());
+      bodies.push({ success });
     }
+    const answers = await this.#ask("/v3/kv/txn", bodies);
+    return answers.at(-1)?.at ?? 0;
+  }
+
+  /** Sends requests, through a process that stays for the next ones. Rejects when one fails. */
+  async #ask(path: string, bodies: readonly (object | null)[]): Promise<readonly Answer[]> {
+    if (this.#gateway === null || this.#gateway.exit !== null) {
+      const command = [...this.within, process.execPath, GATEWAY, this.endpoint];
+      this.#gateway = new Program(command as [string, ...string[]], this.onCleanup);
+      this.#asked = 0;
+    }
+    const gateway = this.#gateway;
+    const first = this.#asked;
+    const end = (this.#asked += bodies.length);
+    for (const body of bodies) gateway.write(JSON.stringify({ path, body }));
+    await until(`answers to ${path}`, () => (gateway.stdout.length >= end ? true : null), 60_000);
+    const answers = gateway.stdout.slice(first, end).map((line) => JSON.parse(line) as Answer);
+    const failed = answers.find(({ ok }) => !ok);
+    if (failed !== undefined) throw new Error(failed.text);
+    return answers;
   }
 
   /** Freezes or thaws the process. */
@@ -120,8 +157,8 @@ export class Etcd {
 
   /** How many requests and streams of each gRPC method the server has seen since its start, etcdctl's too. */
   async requests(): Promise<ReadonlyMap<string, number>> {
-    const page = await (await fetch(`${this.endpoint}/metrics`)).text();
-    const rows = page.matchAll(
+    const [answer] = await this.#ask("/metrics", [null]);
+    const rows = (answer?.text ?? "").matchAll(
       /^grpc_server_started_total\{grpc_method="(\w+)",grpc_service="etcdserverpb.+\} (\d+)$/gm,
     );
     return new Map([...rows].map(([, method = "", count]) => [method, Number(count)]));
@@ -206,7 +243,7 @@ async function prepareEtcd(onCleanup: OnCleanup, count: number, setup: EtcdSetup
       ...["etcdctl", "--endpoints", endpoint],
       ...(tls === null ? [] : ["--cacert", tls.ca, "--cert", tls.cert, "--key", tls.key]),
     );
-    return new Etcd(endpoint, server, ctl, onCleanup);
+    return new Etcd(endpoint, server, ctl, within, onCleanup);
   });
 }
 
