@@ -17,8 +17,6 @@ export interface Way {
   readonly to: Node;
   readonly wire: Wire;
   readonly direction: WireDirection;
-  /** The switch, if it comes behind the wire: bridges look at IP headers, too. */
-  readonly behindWire: Namespace | null;
 }
 
 export interface Account extends StreamAccount {
@@ -32,7 +30,7 @@ export interface Account extends StreamAccount {
 }
 
 /** What every place on the way has lost until now. A daemon that cannot be asked has lost nothing that is known. */
-export async function readPlaces({ from, to, wire, direction, behindWire }: Way): Promise<Places> {
+export async function readPlaces({ from, to, wire, direction }: Way): Promise<Places> {
   const places = new Map<string, number>();
   const [{ [direction]: account }, tx, rx] = await Promise.all([
     wire.report(),
@@ -53,15 +51,8 @@ export async function readPlaces({ from, to, wire, direction, behindWire }: Way)
   for (const [index, [owner, ns]] of links.entries()) {
     for (const [link, dropped] of await linkDrops(ns)) places.set(`${index} ${owner} ${link}`, dropped);
   }
-  const kernels: [string, Namespace | null][] = [
-    ["switch", behindWire],
-    ["host", to.host.ns],
-    ["pod", to.pod.ns],
-  ];
-  for (const [owner, ns] of kernels) {
-    if (ns === null) continue;
-    for (const [place, count] of await kernelDrops(ns)) places.set(`${owner} ${place}`, count);
-  }
+  for (const [place, count] of await kernelDrops(to.host.ns)) places.set(`host ${place}`, count);
+  for (const [place, count] of await kernelDrops(to.pod.ns)) places.set(`pod ${place}`, count);
   return places;
 }
 

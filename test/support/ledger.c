@@ -135,16 +135,15 @@ static size_t late_bucket(uint64_t ns)
     return power * 8 + ((ns >> (power - 3)) & 7);
 }
 
-/* The upper end of the bucket below which `share` of the packets are. */
+/* So late are `share` of the packets at most: the end of their bucket, or the latest. */
 static uint64_t late_quantile(double share)
 {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < LATE_BUCKETS; i++) {
+    uint64_t sum = 0, end = 0;
+    for (size_t i = 0; i < LATE_BUCKETS && (double)sum < share * (double)account.packets; i++) {
         sum += account.late[i];
-        if (sum > 0 && (double)sum >= share * (double)account.packets)
-            return ((8 + i % 8 + 1) << (i / 8)) / 8;
+        end = ((8 + i % 8 + 1) << (i / 8)) / 8;
     }
-    return 0;
+    return end < account.late_max_ns ? end : account.late_max_ns;
 }
 
 /* Whether it is new. */
