@@ -7,12 +7,18 @@
 
 #include "ip.h"
 
+/*
+ * Every bit of the address moves every bit of the hash. A product carries bits upwards only, and those of an IPv4
+ * address are the uppermost: hence the shift between two products.
+ */
 static uint32_t hash_address(const uint8_t address[16])
 {
     uint64_t a, b;
     memcpy(&a, address, 8);
     memcpy(&b, address + 8, 8);
-    uint64_t h = (a ^ (b * 0x9e3779b97f4a7c15u)) * 0xff51afd7ed558ccdu;
+    uint64_t h = a * 0x9e3779b97f4a7c15u ^ b;
+    h = (h ^ h >> 32) * 0xff51afd7ed558ccdu;
+    h = (h ^ h >> 32) * 0xc4ceb9fe1a85ec53u;
     return (uint32_t)(h >> 32);
 }
 

@@ -121,6 +121,37 @@ static void thousands_of_peers_are_found_and_no_others(void)
     tables_free(t, NULL);
 }
 
+/* The longest row of full buckets among 10 000 peers whose addresses count up in one of their bytes and the next. */
+static size_t longest_run(size_t byte, const uint8_t first[16])
+{
+    enum { N = 10000 };
+    struct self_row self = bed_self();
+    struct peer_row *rows = owned(N * sizeof *rows);
+    for (uint32_t i = 0; i < N; i++) {
+        rows[i] = (struct peer_row){.node = i};
+        memcpy(rows[i].address, first, 16);
+        rows[i].address[byte - 1] = (uint8_t)(i >> 8);
+        rows[i].address[byte] = (uint8_t)i;
+    }
+    struct tables *t = tables_build(1, (const uint8_t *)&self, sizeof self, (const uint8_t *)rows,
+                                    N * sizeof *rows, NULL, 0, NULL, 1);
+    size_t longest = 0, run = 0;
+    for (uint32_t i = 0; i <= t->bucket_mask; i++) {
+        run = t->buckets[i] == 0 ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    tables_free(t, NULL);
+    return longest;
+}
+
+static void peers_spread_whatever_part_of_their_addresses_differs(void)
+{
+    for (size_t byte = 13; byte < 16; byte++)
+        CHECK(longest_run(byte, (uint8_t[16]){[10] = 0xff, [11] = 0xff, [12] = 198, 18}) < 64);
+    for (size_t byte = 1; byte < 16; byte++)
+        CHECK(longest_run(byte, (uint8_t[16]){0x20, 0x01, 0x0d, 0xb8}) < 64);
+}
+
 static void statistics_survive_as_long_as_the_peer(void)
 {
     struct rows rows = good_rows();
@@ -194,6 +225,8 @@ const struct test tables_tests[] = {
     {"no rows make empty tables", no_rows_make_empty_tables},
     {"rows are taken over", rows_are_taken_over},
     {"thousands of peers are found, and no others", thousands_of_peers_are_found_and_no_others},
+    {"peers spread, whatever part of their addresses differs",
+     peers_spread_whatever_part_of_their_addresses_differs},
     {"statistics survive as long as the peer", statistics_survive_as_long_as_the_peer},
     {"a failed build leaves the previous tables alone",
      failed_builds_leave_the_previous_tables_alone},
