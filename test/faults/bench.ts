@@ -3,18 +3,17 @@
  * pods, both ways.
  *
  *     pod1 ─ cni0 ─ host1: weftd ── wire ── br0 ─┬─ host2: weftd ─ cni0 ─ pod2
- *                                                └─ etcd, if routes come from there
+ *                                                └─ host3: etcd, if routes come from there
  */
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "../support/agent.js";
-import { type Etcd, startEtcd } from "../support/etcd.js";
-import { Bed } from "../support/hosts.js";
+import type { Etcd } from "../support/etcd.js";
+import { EtcdBed } from "../support/etcd-bed.js";
+import { Bed, type Host } from "../support/hosts.js";
 import { Ledger, type StreamOptions } from "../support/ledger.js";
 import { type Node, Overlay, ports } from "../support/overlay.js";
-import { type OnCleanup, temporaryDirectory, until } from "../support/process.js";
+import { type OnCleanup, until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
-import { Weftd } from "../support/weftd.js";
 import { Wire } from "../support/wire.js";
 import { type Account, readPlaces, settle, type Way } from "./account.js";
 
@@ -31,7 +30,7 @@ export interface BenchOptions {
 export type Accounts = readonly [Account, Account];
 
 const LEDGER_PORT = 7000;
-/** The address of the switch: of etcd, and of routers that tests play. */
+/** The address of the switch, and of routers that tests play. */
 export const WIRE_END = "192.0.2.254";
 /** How long SIGUSR2 blocks the event loop of a bench's daemon. */
 export const BLOCKED_MS = 2000;
@@ -60,7 +59,8 @@ export class Bench {
   static async create(onCleanup: OnCleanup, options: BenchOptions): Promise<Bench> {
     const { format, registry } = options;
     const ledger = await Ledger.build(onCleanup);
-    const bed = await Bed.create(onCleanup, { hosts: 2 });
+    const { bed, etcd, startNode } =
+      registry === "file" ? await fromFile(onCleanup, format) : await fromEtcd(onCleanup, format);
     for (const { ns } of bed.hosts) {
       // Multicast of IPv6 would be dropped, and counted among the losses.
       await ns.sysctl({ "net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1 });
@@ -70,9 +70,7 @@ export class Bench {
       await ns.run("sysctl", ["-qew", "net.bridge.bridge-nf-call-iptables=0"]);
     }
     const wire = await Wire.cut(bed, bed.host(1), ports[format], onCleanup);
-    const { start, etcd } =
-      registry === "file" ? await fromFile(bed, onCleanup, format) : await fromEtcd(bed, onCleanup, format);
-    const nodes = await Promise.all([start(1), start(2)]);
+    const nodes = await Promise.all([startNode(bed.host(1)), startNode(bed.host(2))]);
     const stranger = await Agent.start(bed.wire);
     const bench = new Bench(bed, wire, nodes, etcd, options, stranger, ledger);
     await bench.calm(0);
@@ -136,32 +134,25 @@ async function nothing(): Promise<void> {
   // Time passes.
 }
 
-/** How a bench gets its nodes. */
-interface Start {
-  readonly start: (index: 1 | 2) => Promise<Node>;
+/** Hosts, and how their nodes are started. */
+interface Ground {
+  readonly bed: Bed;
   readonly etcd: Etcd | null;
+  readonly startNode: (host: Host) => Promise<Node>;
 }
 
-async function fromFile(bed: Bed, onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Start> {
+async function fromFile(onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Ground> {
+  const bed = await Bed.create(onCleanup, { hosts: 2 });
   const overlay = await Overlay.create(onCleanup, { format });
   for (const host of bed.hosts) await overlay.addToFile(host);
-  return { start: (index) => overlay.startNode(bed.host(index), blockable), etcd: null };
+  return { bed, etcd: null, startNode: (host) => overlay.startNode(host, blockable) };
 }
 
-async function fromEtcd(bed: Bed, onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Start> {
-  const directory = await temporaryDirectory(onCleanup);
-  const etcd = await startEtcd(onCleanup, { netns: bed.wire.name, address: WIRE_END });
+async function fromEtcd(onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Ground> {
   const config = { Network: "10.5.0.0/16", Backend: { Type: format } };
-  await etcd.put("/coreos.com/network/config", JSON.stringify(config));
-  const start = async (index: 1 | 2): Promise<Node> => {
-    const host = bed.host(index);
-    const weftd = await Weftd.start(host.ns, join(directory, `host${index}`), {
-      args: [`--etcd-endpoints=${etcd.endpoint}`, `--node-id=host${index}`],
-      ...blockable,
-    });
-    return { host, weftd, pod: await host.addPod(await weftd.podNetwork()) };
-  };
-  return { start, etcd };
+  const ground = await EtcdBed.start(onCleanup, config, { hosts: 2 });
+  const { bed, etcd } = ground;
+  return { bed, etcd, startNode: (host) => ground.startNode(host, blockable) };
 }
 
 /** Waits for something that a fault brings about; returns the milliseconds that it took. */
