@@ -10,14 +10,18 @@
  */
 import { closeSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { EXIT_FAILED, EXIT_LEFT, EXIT_OK, WeftError } from "./config/errors.js";
 import { type NetworkConfig, overlayNetworks } from "./config/network-config.js";
 import type { Options } from "./config/options.js";
 import { Dataplane } from "./dataplane/engine.js";
+import { type OpenSettings, writeEstate } from "./dataplane/estate.js";
 import { logEvent } from "./dataplane/events.js";
 import { explainOpenError } from "./dataplane/open-error.js";
+import { paced } from "./etcd/paced.js";
 import { EtcdRegistry } from "./etcd/registry.js";
 import { compileTables } from "./fib/compile.js";
+import { type HandoverRequest, Predecessor, Succession } from "./handover.js";
 import { Inspector } from "./inspect.js";
 import type { Lease, Rejection, RejectionReason } from "./lease/lease.js";
 import type { Registry, Snapshot } from "./lease/registry.js";
@@ -26,28 +30,42 @@ import { type TunSettings, checkNetworks, configureTun } from "./linux/link.js";
 import { Netlink } from "./linux/netlink.js";
 import { readSubnetEnv, writeSubnetEnv } from "./linux/subnet-env.js";
 import { type Underlay, chooseUnderlay } from "./linux/underlay.js";
-import type { DataplaneEvent, Native, OpenOptions } from "./native/bindings.js";
+import {
+  type DataplaneEvent,
+  FD_NAMES,
+  type FdName,
+  type Native,
+  type OpenOptions,
+} from "./native/bindings.js";
 import { loadNative } from "./native/load.js";
 import type { Family } from "./net/ip.js";
 import { startAdmin } from "./observe/admin.js";
 import { Health } from "./observe/health.js";
-import { startHealthServer } from "./observe/http.js";
+import { type RunningServer, startHealthServer } from "./observe/http.js";
 import { type Log, createLog } from "./observe/log.js";
 import { type Notifier, createNotifier } from "./observe/notify.js";
 import { type Subject, reportCounters, reportPeers, reportRoutes, reportStatus } from "./report.js";
 import { checkSeparation, flagsWithoutEffect, hostSettings, tunSettings } from "./settings.js";
+import { type Inheritance, noteLasting } from "./resume.js";
 import { FileRegistry } from "./static/registry.js";
 
 /** How often what nobody tells us about is looked at: the registry's state and the host's forwarding switches. */
 const AUDIT_MS = 1000;
+/** At most so often is written what a next daemon would go on with. */
+const ESTATE_PAUSE_MS = 500;
+/** Who is ready for so long is not one of those that keep dying. */
+const LASTING_MS = 1000;
 /** So many rejected leases of one change get a line in the log. */
 const MOST_LINES = 20;
 
-/** Runs until SIGTERM or SIGINT; resolves with the exit code. Rejects with a WeftError when it cannot start. */
-export async function runDaemon(options: Options): Promise<number> {
+/**
+ * Runs until SIGTERM or SIGINT, or until another daemon has taken over; resolves with the exit code. Rejects with a
+ * WeftError when it cannot start. The process is to end then.
+ */
+export async function runDaemon(options: Options, inheritance: Inheritance): Promise<number> {
   const log = createLog(options.logLevel);
   const stop = new AbortController();
-  const daemon = new Daemon(options, log, stop);
+  const daemon = new Daemon(options, inheritance, log, stop);
   const onStop = (signal: NodeJS.Signals): void => {
     log.info({ reason: signal }, "stopping");
     stop.abort(STOPPED);
@@ -59,13 +77,15 @@ export async function runDaemon(options: Options): Promise<number> {
     await aborted(stop.signal);
     return EXIT_OK;
   } catch (error) {
+    if (error === STOPPED || error === LEFT) noteLasting(options.runDir);
     if (error === STOPPED) return EXIT_OK;
     if (error === LEFT) return EXIT_LEFT;
+    if (error === REPLACED) return EXIT_OK;
     // The service manager's log should show the end as it shows everything else; who started us sees it on stderr.
     log.fatal({ err: error }, "weftd ends");
     throw error;
   } finally {
-    await daemon.close();
+    if (stop.signal.reason !== REPLACED) await daemon.close();
     process.off("SIGTERM", onStop).off("SIGINT", onStop).off("SIGHUP", onReload);
   }
 }
@@ -74,6 +94,9 @@ export async function runDaemon(options: Options): Promise<number> {
 const STOPPED = new Error("stopped");
 /** The reason that a stop for good was asked for, with `weft leave`. */
 const LEFT = new Error("left the network");
+
+/** The reason when another daemon has taken over: everything is its own by now, and nothing is to be closed. */
+const REPLACED = new Error("replaced");
 
 /** Rejects with the signal's reason when it fires; never resolves. */
 function aborted(signal: AbortSignal): Promise<never> {
@@ -94,27 +117,32 @@ class Daemon implements Subject {
   readonly rejections = new Map<RejectionReason, number>();
   readonly registry: Registry;
   readonly #options: Options;
+  readonly #inheritance: Inheritance;
   readonly #log: Log;
   readonly #stop: AbortController;
   readonly #native: Native;
   readonly #netlink: Netlink;
-  readonly #notifier: Notifier;
+  #notifier: Notifier;
   readonly #health: Health;
   readonly #inspector = new Inspector(this);
+  readonly #saveEstate: () => void;
+  /** Holds the run directory's lock. */
+  #lockFd = -1;
+  #succession: Succession | null = null;
+  #settings: OpenSettings | null = null;
+  readonly #servers: RunningServer[] = [];
   /** What to undo, oldest first. */
   readonly #closers: (() => void | Promise<void>)[] = [];
 
-  constructor(options: Options, log: Log, stop: AbortController) {
+  constructor(options: Options, inheritance: Inheritance, log: Log, stop: AbortController) {
     this.#options = options;
+    this.#inheritance = inheritance;
+    this.#saveEstate = paced(() => this.#writeEstate(), ESTATE_PAUSE_MS, stop.signal);
     this.#log = log;
     this.#stop = stop;
     this.#native = loadNative();
     this.#netlink = new Netlink(this.#native);
-    this.#notifier = createNotifier(
-      (path, data) => this.#native.sendDatagram(path, data, []),
-      process.env["NOTIFY_SOCKET"] ?? null,
-      (err) => log.warn({ err }, "the service manager cannot be told"),
-    );
+    this.#notifier = this.#createNotifier();
     this.#health = new Health(({ state, reasons }) => {
       log.info(
         { component: "health", state, ...(reasons.length > 0 && { reason: reasons.join("; ") }) },
@@ -144,9 +172,14 @@ class Daemon implements Subject {
   async start(): Promise<void> {
     const { signal } = this.#stop;
     for (const warning of this.#options.warnings) this.#log.warn(warning);
-    this.#lock();
+    const { replace, runDir } = this.#options;
+    const predecessor = replace ? await Predecessor.meet(this.#native, runDir) : null;
+    // Until it has taken over, this process is none of the service manager's business.
+    if (predecessor !== null) this.#notifier = this.#createNotifier(null);
+    this.#lockFd = predecessor?.lock ?? this.#lock();
     this.#closers.push(() => this.registry.close());
-    await this.#serve();
+    if (predecessor === null) await this.#serve();
+    this.#watch();
     const audit = setInterval(() => this.#audit(), AUDIT_MS);
     this.#closers.push(() => clearInterval(audit));
 
@@ -155,7 +188,7 @@ class Daemon implements Subject {
     for (const warning of warnings) this.#log.warn(warning);
     this.underlay = chooseUnderlay(this.#netlink, this.#options);
     checkSeparation(this.config, this.underlay, this.#options.peerAliases);
-    this.dataplane = this.#open(this.config, this.underlay);
+    this.dataplane = this.#open(this.config, this.underlay, predecessor);
     checkNetworks(this.#netlink, { ifindex: this.dataplane.ifindex, networks: overlayNetworks(this.config) });
 
     const previous = readSubnetEnv(this.#options.subnetFile);
@@ -173,7 +206,12 @@ class Daemon implements Subject {
     );
     this.tun = tunSettings(this.config, this.underlay, this.dataplane.ifindex, this.own);
     await this.registry.watch((snapshot) => this.#apply(snapshot), signal);
-    this.dataplane.start();
+    if (predecessor === null) {
+      if (this.dataplane !== this.#inheritance.resumed?.dataplane) this.dataplane.start();
+    } else {
+      await this.#takeOver(predecessor, this.dataplane);
+    }
+    this.#keepFds(this.dataplane);
     configureTun(this.#netlink, this.tun);
     this.#writeSubnetEnv(this.config, this.tun, this.own);
     this.#ready();
@@ -190,15 +228,35 @@ class Daemon implements Subject {
   async close(): Promise<void> {
     this.#notifier.stopping();
     for (const close of this.#closers.reverse()) await close();
+    // Last: packets are carried to the end, and those that come then wait for the next daemon, where one is to come.
+    (this.dataplane ?? this.#inheritance.resumed?.dataplane)?.stop();
+    if (this.#lockFd >= 0) closeSync(this.#lockFd);
   }
 
-  #lock(): void {
+  #createNotifier(socket = process.env["NOTIFY_SOCKET"] ?? null): Notifier {
+    return createNotifier(
+      (path, data, fds) => this.#native.sendDatagram(path, data, fds),
+      socket,
+      (err) => this.#log.warn({ err }, "the service manager cannot be told"),
+    );
+  }
+
+  /** Packets are this daemon's from now on, and so is everything else of the one before. */
+  async #takeOver(predecessor: Predecessor, dataplane: Dataplane): Promise<void> {
+    await predecessor.handOver(dataplane);
+    this.#notifier = this.#createNotifier();
+    this.#notifier.takeOver();
+    await predecessor.end(this.#log);
+    this.#log.info("taken over from the weftd that ran before");
+    await this.#serve();
+  }
+
+  #lock(): number {
     const { runDir } = this.#options;
     const path = join(runDir, "weftd.lock");
     try {
       mkdirSync(runDir, { recursive: true, mode: 0o755 });
-      const fd = this.#native.lockFile(path);
-      this.#closers.push(() => closeSync(fd));
+      return this.#native.lockFile(path);
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
       throw new WeftError(
@@ -223,12 +281,56 @@ class Daemon implements Subject {
       },
       leave: () => this.#leave(),
       inspector: this.#inspector,
+      succession: {
+        offer: (request: HandoverRequest) => this.#heir().offer(request),
+        pause: () => this.#heir().pause(),
+        end: () => this.#end(),
+      },
     };
-    const admin = await startAdmin(runDir, source);
-    this.#closers.push(() => admin.close());
-    if (healthzPort === 0) return;
-    const server = await startHealthServer(healthzIp, healthzPort, source);
-    this.#closers.push(() => server.close());
+    this.#closers.push(async () => {
+      for (const server of this.#servers) await server.close();
+    });
+    this.#servers.push(await startAdmin(runDir, source));
+    if (healthzPort !== 0) this.#servers.push(await startHealthServer(healthzIp, healthzPort, source));
+  }
+
+  /** What hands over to the next daemon. Throws a WeftError while there is nothing to hand over. */
+  #heir(): Succession {
+    if (this.#succession === null) throw new WeftError("this weftd is not ready yet: stop it instead");
+    return this.#succession;
+  }
+
+  #end(): void {
+    this.#heir().end();
+    for (const server of this.#servers) server.release();
+    // Once the answer is on its way.
+    setImmediate(() => this.#stop.abort(REPLACED));
+  }
+
+  /** Tells the service manager every now and then that the event loop and all workers move. */
+  #watch(): void {
+    const limitMs = Number(process.env["WATCHDOG_USEC"] ?? 0) / 1000;
+    if (!(limitMs > 0)) return;
+    const watch = setInterval(() => {
+      const dataplane = this.dataplane ?? this.#inheritance.resumed?.dataplane ?? null;
+      if (dataplane?.advanced() ?? true) this.#notifier.alive();
+    }, limitMs / 4);
+    this.#closers.push(() => clearInterval(watch));
+  }
+
+  #writeEstate(): void {
+    const rows = this.dataplane?.rows ?? null;
+    if (rows === null || this.#settings === null) return;
+    try {
+      writeEstate(this.#options.runDir, { settings: this.#settings, rows });
+      this.#health.ok("estate");
+    } catch (error) {
+      const { message } = error as Error;
+      this.#health.degraded(
+        "estate",
+        `a crash would cost packets, the run directory is not writable: ${message}`,
+      );
+    }
   }
 
   /** Gives the lease back and ends the daemon; it goes on when that fails. Resolves with a sentence. */
@@ -251,23 +353,51 @@ class Daemon implements Subject {
     else this.#health.ok("forwarding");
   }
 
-  #open({ backend }: NetworkConfig, underlay: Underlay): Dataplane {
-    const options: OpenOptions = {
+  #open({ backend }: NetworkConfig, underlay: Underlay, predecessor: Predecessor | null): Dataplane {
+    const settings: OpenSettings = {
       tun: this.#options.tun,
       format: backend.type,
       port: backend.port,
       underlay4: underlay.publicIp !== null,
       underlay6: underlay.publicIpv6 !== null && backend.type === "vxlan",
       offloads: this.#options.offloads,
-      adopt: {},
     };
-    try {
-      const dataplane = new Dataplane(this.#native, options, (events) => this.#onEvents(events));
-      this.#closers.push(
-        () => dataplane.stop(),
-        () => this.#inspector.close(),
+    const fds = predecessor?.fds ?? this.#inheritance.fds;
+    const dataplane = this.#resumed(settings) ?? this.#openAnew({ ...settings, adopt: fds });
+    for (const [name, fd] of Object.entries(fds)) {
+      closeSync(fd);
+      if (dataplane.adopted.includes(name as FdName)) continue;
+      this.#log.warn(
+        { component: "dataplane", reason: name },
+        "a descriptor of the weftd before is not used",
       );
-      return dataplane;
+    }
+    dataplane.listen((events) => this.#onEvents(events));
+    this.#settings = settings;
+    this.#closers.push(() => this.#inspector.close());
+    return dataplane;
+  }
+
+  /** Has the service manager keep the descriptors for a next process, and none besides. */
+  #keepFds({ fds, adopted }: Dataplane): void {
+    for (const name of FD_NAMES) {
+      const fd = fds[name];
+      if (!adopted.includes(name)) this.#notifier.drop(name);
+      if (fd !== undefined) this.#notifier.keep(name, fd);
+    }
+  }
+
+  /** The dataplane that runs already, if it is the one that is wanted; else it is stopped. */
+  #resumed(settings: OpenSettings): Dataplane | null {
+    const { resumed } = this.#inheritance;
+    if (resumed === null || isDeepStrictEqual(resumed.settings, settings)) return resumed?.dataplane ?? null;
+    resumed.dataplane.stop();
+    return null;
+  }
+
+  #openAnew(options: OpenOptions): Dataplane {
+    try {
+      return new Dataplane(this.#native, options);
     } catch (error) {
       throw explainOpenError(error as NodeJS.ErrnoException, options);
     }
@@ -285,6 +415,7 @@ class Daemon implements Subject {
     });
     const knownUnused = dataplane.tables?.unusedAliases.map(({ message }) => message) ?? [];
     const changed = dataplane.replaceTables(tables);
+    this.#saveEstate();
     for (const { alias, message } of tables.unusedAliases) {
       if (knownUnused.includes(message)) continue;
       this.#log.warn(
@@ -339,6 +470,9 @@ class Daemon implements Subject {
 
   #ready(): void {
     const subnets = this.own?.subnets.map(({ prefix }) => prefix.text).join(" ") ?? "";
+    if (this.dataplane !== null) {
+      this.#succession = new Succession(this.#native, this.dataplane, this.#lockFd, this.#log);
+    }
     this.#audit();
     this.#health.ready();
     this.#notifier.ready(`carrying packets for ${subnets}`);
@@ -346,5 +480,8 @@ class Daemon implements Subject {
       { prefix: subnets, iface: this.underlay?.name, count: this.dataplane?.tables?.nodes.length },
       "ready",
     );
+    setTimeout(() => noteLasting(this.#options.runDir), LASTING_MS).unref();
+    // Who started this process in the background (`weft restart`) waits for this.
+    process.send?.("ready");
   }
 }

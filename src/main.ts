@@ -4,6 +4,7 @@ import { EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
 import { helpText } from "./config/help.js";
 import { parseOptions } from "./config/parse-options.js";
 import { VERSION } from "./config/version.js";
+import { type Inheritance, NOTHING } from "./resume.js";
 
 /**
  * Runs `main` and sets the process's exit code. An expected failure is one line on standard error; anything else is a
@@ -26,14 +27,14 @@ export async function runMain(program: string, main: () => Promise<number>): Pro
 }
 
 /** Does what weftd's command line asks for; resolves with the exit code when the daemon has ended. */
-export async function weftd(argv: readonly string[]): Promise<number> {
+export async function weftd(argv: readonly string[], inheritance: Inheritance = NOTHING): Promise<number> {
   const request = parseOptions(argv, process.env);
   if (request.kind === "help") process.stdout.write(helpText());
   if (request.kind === "version") process.stdout.write(`weftd ${VERSION}\n`);
   if (request.kind !== "run") return EXIT_OK;
   // Loaded only now: help and wrong use need neither the addon nor the registries.
   const { runDaemon } = await import("./daemon.js");
-  return runDaemon({ ...request.options, nodeId: request.options.nodeId ?? machineId() });
+  return runDaemon({ ...request.options, nodeId: request.options.nodeId ?? machineId() }, inheritance);
 }
 
 /** This machine's id (machine-id(5)); null where there is none. */

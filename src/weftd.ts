@@ -1,5 +1,9 @@
 #!/usr/bin/env node
 /** The daemon's entry point. */
-import { runMain, weftd } from "./main.js";
+import { resume } from "./resume.js";
 
-await runMain("weftd", () => weftd(process.argv.slice(2)));
+const inheritance = resume(process.env);
+const { runMain, weftd } = await import("./main.js");
+await runMain("weftd", () => weftd(process.argv.slice(2), inheritance));
+// Nothing is left to do: what still waits, for instance for a connection to close, is not waited for.
+process.exit();

@@ -5,13 +5,15 @@
 #ifndef WEFT_ADOPT_H
 #define WEFT_ADOPT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-/* Whether `fd` is attached to the TUN device `name` of this network namespace, in the mode weft reads it in. */
-bool adopt_tun(int fd, const char *name);
+/*
+ * A duplicate of `fd`, if that is attached to the TUN device `name` of this network namespace, in the mode weft reads
+ * it in; else -1.
+ */
+int adopt_tun(int fd, const char *name);
 
-/* Whether `fd` is a UDP socket of this network namespace, bound to the wildcard address of `family` and `port`. */
-bool adopt_socket(int fd, int family, uint16_t port);
+/* The same of a UDP socket of this network namespace, bound to the wildcard address of `family` and `port`. */
+int adopt_socket(int fd, int family, uint16_t port);
 
 #endif

@@ -7,16 +7,14 @@
 
 #include "worker.h"
 
-/* Opens one of the underlay sockets, or closes what was to be adopted as a socket that is not wanted. */
-static int open_underlay(struct engine *e, const struct engine_options *o, unsigned which,
-                         struct failure *failure)
+static int open_underlays(struct engine *e, const struct engine_options *o, struct failure *failure)
 {
-    struct underlay *u = &e->underlays[which];
-    int family = which == 0 ? AF_INET : AF_INET6, adopted = o->adopt[FD_UNDERLAY4 + which];
-    if (which == 0 ? o->underlay4 : o->underlay6)
-        return underlay_open(u, adopted, family, o->port, o->gso, o->gro, failure);
-    u->fd = adopted;
-    underlay_close(u);
+    if (o->underlay4 && underlay_open(&e->underlays[0], o->adopt[FD_UNDERLAY4], AF_INET, o->port,
+                                      o->gso, o->gro, failure) < 0)
+        return -1;
+    if (o->underlay6 && underlay_open(&e->underlays[1], o->adopt[FD_UNDERLAY6], AF_INET6, o->port,
+                                      o->gso, o->gro, failure) < 0)
+        return -1;
     return 0;
 }
 
@@ -36,7 +34,7 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
         .worker_count = 1};
     e->rcu.workers = e->worker_count;
     /* Sockets first: a port in use must not make a device appear and vanish. */
-    if (open_underlay(e, o, 0, failure) < 0 || open_underlay(e, o, 1, failure) < 0 ||
+    if (open_underlays(e, o, failure) < 0 ||
         tun_open(&e->tun, o->adopt[FD_TUN], o->tun, o->tso, o->uso, failure) < 0)
         goto fail;
     for (unsigned i = 0; i < e->worker_count; i++) {

@@ -22,8 +22,7 @@ struct engine_options {
     uint16_t port;
     bool underlay4, underlay6;
     bool tso, uso, gso, gro; /* offloads that may be used */
-    int adopt
-        [ENGINE_FDS]; /* descriptors to go on with where they fit; -1: none. They are the engine's then. */
+    int adopt[ENGINE_FDS];   /* descriptors to duplicate where they fit; -1: none */
 };
 
 struct engine {

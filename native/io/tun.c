@@ -48,11 +48,10 @@ static int attach(const char *name, struct failure *failure)
 int tun_open(struct tun *tun, int adopted, const char *name, bool tso, bool uso,
              struct failure *failure)
 {
-    *tun = (struct tun){.fd = adopted, .adopted = adopted >= 0 && adopt_tun(adopted, name)};
-    if (!tun->adopted) {
-        tun_close(tun);
+    *tun = (struct tun){.fd = adopt_tun(adopted, name)};
+    tun->adopted = tun->fd >= 0;
+    if (!tun->adopted)
         tun->fd = attach(name, failure);
-    }
     if (tun->fd < 0)
         return -1;
     strncpy(tun->name, name, IFNAMSIZ - 1);

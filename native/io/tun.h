@@ -24,8 +24,8 @@ struct tun {
 /*
  * Creates the device, or attaches to one that exists and nobody has open. tso and uso: whether to use the offload if
  * the kernel has it. The device is down and without addresses; it vanishes when its last descriptor is closed.
- * `adopted`: a descriptor that may have it open already, and then stays in use, else it is closed; -1: none. Returns 0
- * or fills *failure and returns -1.
+ * `adopted`: a descriptor that may have it open already, and is then duplicated; -1: none. Returns 0 or fills *failure
+ * and returns -1.
  */
 int tun_open(struct tun *tun, int adopted, const char *name, bool tso, bool uso,
              struct failure *failure);

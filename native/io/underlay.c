@@ -59,13 +59,11 @@ int underlay_open(struct underlay *u, int adopted, int family, uint16_t port, bo
                   struct failure *failure)
 {
     const char *call = "socket";
-    *u = (struct underlay){.fd = adopted, .family = family, .port = port};
-    u->adopted = adopted >= 0 && adopt_socket(adopted, family, port);
-    if (!u->adopted) {
-        underlay_close(u);
-        u->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    }
-    int fd = u->fd;
+    int fd = adopt_socket(adopted, family, port);
+    bool was_adopted = fd >= 0;
+    if (!was_adopted)
+        fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *u = (struct underlay){.fd = fd, .adopted = was_adopted, .family = family, .port = port};
     if (fd < 0 || set_options(fd, family, &call) < 0)
         goto fail;
     enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);

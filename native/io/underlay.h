@@ -23,8 +23,8 @@ struct underlay {
 
 /*
  * Opens a socket of `family` on `port` with large buffers, path MTU discovery (outer DF set), the error queue, and
- * UDP_GRO if `gro` and the kernel has it. `adopted`: a descriptor that may be such a socket already, and then stays in
- * use, else it is closed; -1: none. Returns 0, or fills *failure and returns -1.
+ * UDP_GRO if `gro` and the kernel has it. `adopted`: a descriptor that may be such a socket already, and is then
+ * duplicated; -1: none. Returns 0, or fills *failure and returns -1.
  */
 int underlay_open(struct underlay *u, int adopted, int family, uint16_t port, bool gso, bool gro,
                   struct failure *failure);

@@ -8,12 +8,24 @@ import { counters } from "./counters.js";
 import { leave } from "./leave.js";
 import { logLevel } from "./log-level.js";
 import { peers } from "./peers.js";
+import { restart } from "./restart.js";
 import { routes } from "./routes.js";
 import { status } from "./status.js";
 import { trace } from "./trace.js";
 import { up } from "./up.js";
 
-const COMMANDS: readonly Command[] = [status, peers, routes, counters, capture, trace, logLevel, leave, up];
+const COMMANDS: readonly Command[] = [
+  status,
+  peers,
+  routes,
+  counters,
+  capture,
+  trace,
+  logLevel,
+  restart,
+  leave,
+  up,
+];
 
 /**
  * Runs the verb that `argv` names; resolves with the exit code. Options that stand before the verb are treated as

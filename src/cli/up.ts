@@ -10,7 +10,7 @@ export const up: Command = {
   help: `Runs weftd in the foreground with --registry=file:peers.yaml, as root. The file is read again
 when it changes. 'weftd --help' lists the other flags, for example --iface=eth1.
 `,
-  run(args) {
+  async run(args) {
     const at = args.findIndex((argument) => /^--?file(=|$)/.test(argument));
     const [flag, value] = args[at]?.split(/=(.*)/s) ?? [];
     const file = value ?? args[at + 1];
@@ -18,6 +18,7 @@ when it changes. 'weftd --help' lists the other flags, for example --iface=eth1.
       throw new ConfigError("weft up needs a file of peers: weft up --file peers.yaml");
     }
     const rest = args.toSpliced(at, value === undefined ? 2 : 1);
-    return weftd([...rest, `--registry=file:${file}`]);
+    // Nothing is left to do, also for the daemon that another one replaced.
+    process.exit(await weftd([...rest, `--registry=file:${file}`]));
   },
 };

@@ -213,6 +213,12 @@ export const FLAGS = {
     default: "false",
     help: "Take over the lease of this host's address although it carries another node's id: for the first start of a host that was set up anew.",
   },
+  replace: {
+    group: "host",
+    type: boolean,
+    default: "false",
+    help: "Take over from the daemon that runs, without losing a packet; it ends then. `weft restart` does this for a service.",
+  },
   "healthz-ip": {
     group: "observe",
     type: address("an IP address", () => true),

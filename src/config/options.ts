@@ -61,6 +61,8 @@ export interface Options {
   readonly nodeId: string | null;
   /** Take over the lease of this host's address from another node id. */
   readonly reclaim: boolean;
+  /** Take over from the daemon that runs. */
+  readonly replace: boolean;
   readonly offloads: readonly Offload[];
   readonly logLevel: LogLevel;
   /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */

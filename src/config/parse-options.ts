@@ -86,6 +86,7 @@ function toOptions(
     tun: values.tun,
     nodeId: values["node-id"],
     reclaim: values.reclaim,
+    replace: values.replace,
     offloads: values.offload,
     logLevel: values["log-level"] ?? (values.v > 0 ? "debug" : "info"),
     warnings,

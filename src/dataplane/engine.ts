@@ -8,6 +8,8 @@ import {
   type CounterInfo,
   type DataplaneEvent,
   type EngineHandle,
+  type FdName,
+  type Fds,
   type Native,
   type NativeTrace,
   type Offload,
@@ -27,25 +29,34 @@ export interface CounterValue extends CounterInfo {
  */
 export type PeerTraffic = Record<(typeof PEER_COUNTERS)[number], number>;
 
+/** Packed tables: self, peers, routes. */
+export type Rows = readonly [Uint8Array, Uint8Array, Uint8Array];
+
 export class Dataplane {
   readonly tun: string;
   readonly ifindex: number;
   readonly workers: number;
+  /** The descriptors with packets in their queues, and which of them another daemon had opened. */
+  readonly fds: Fds;
+  readonly adopted: readonly FdName[];
   #offloads: readonly Offload[];
   readonly #native: Native;
   readonly #engine: EngineHandle;
   readonly #counters: readonly CounterInfo[];
   readonly #reasons: readonly string[];
   #tables: Tables | null = null;
-  /** The same tables, packed: self, peers, routes. */
-  #rows: readonly Uint8Array[] | null = null;
+  /** The same tables, packed. */
+  #rows: Rows | null = null;
   #generation = 0;
+  /** Events that nobody listened for yet. */
+  #unheard: DataplaneEvent[] = [];
+  #onEvents = (events: readonly DataplaneEvent[]): void => void this.#unheard.push(...events);
 
   /**
    * Opens TUN and sockets. Throws the native error (EBUSY, EADDRINUSE, EPERM, ENOENT, …; `syscall` names the call)
-   * and leaves nothing behind when that fails. `onEvents` is called on the event loop.
+   * and leaves nothing behind when that fails.
    */
-  constructor(native: Native, options: OpenOptions, onEvents: (events: readonly DataplaneEvent[]) => void) {
+  constructor(native: Native, options: OpenOptions) {
     const { counters, reasons, rowSizes } = native.capabilities();
     if (
       rowSizes.self !== SELF_ROW_SIZE ||
@@ -63,11 +74,19 @@ export class Dataplane {
     this.tun = opened.tun;
     this.ifindex = opened.ifindex;
     this.workers = opened.workers;
+    this.fds = opened.fds;
+    this.adopted = opened.adopted;
     native.onEvents(opened.engine, (events) => {
       const off = new Set(events.filter(({ kind }) => kind === "offload-off").map(({ detail }) => detail));
       this.#offloads = this.#offloads.filter((offload) => !off.has(offload));
-      onEvents(events);
+      this.#onEvents(events);
     });
+  }
+
+  /** Sets who is told of events, on the event loop, and tells those there were. */
+  listen(onEvents: (events: readonly DataplaneEvent[]) => void): void {
+    this.#onEvents = onEvents;
+    onEvents(this.#unheard.splice(0));
   }
 
   /** Starts forwarding with the tables that were set. */
@@ -77,15 +96,25 @@ export class Dataplane {
 
   /** Replaces all tables at once, under running traffic. False when the workers have the same ones already. */
   replaceTables(tables: Tables): boolean {
-    const rows = [packSelf(tables.self), packPeers(tables.peers), packRoutes(tables.routes)] as const;
+    const rows: Rows = [packSelf(tables.self), packPeers(tables.peers), packRoutes(tables.routes)];
     // What has no row, a lease's key for instance, may differ all the same.
     this.#tables = tables;
     if (this.#rows?.every((each, index) => Buffer.compare(each, rows[index] ?? each) === 0) === true) {
       return false;
     }
+    this.replaceRows(rows);
+    return true;
+  }
+
+  /** The same with tables that another daemon packed. Throws when they are no tables. */
+  replaceRows(rows: Rows): void {
     this.#native.replaceTables(this.#engine, ++this.#generation, ...rows);
     this.#rows = rows;
-    return true;
+  }
+
+  /** The tables in use, packed; null before the first. */
+  get rows(): Rows | null {
+    return this.#rows;
   }
 
   /** The tables in use; null before the first. */

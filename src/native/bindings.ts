@@ -29,8 +29,8 @@ export interface OpenOptions {
   /** Offloads that may be used if the kernel has them. */
   readonly offloads: readonly Offload[];
   /**
-   * Descriptors that another daemon opened. Each is used where it is what would be opened now, else closed; they belong
-   * to the engine also when `open` fails.
+   * Descriptors that another daemon opened. Each is duplicated where it is what would be opened now, else left alone;
+   * closing them is the caller's.
    */
   readonly adopt: Fds;
 }

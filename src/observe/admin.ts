@@ -17,6 +17,14 @@ export interface AdminSource extends HealthSource {
   /** Gives this node's subnet back and ends the daemon. Resolves with a sentence, rejects with a WeftError. */
   leave(): Promise<string>;
   readonly inspector: InspectorSource;
+  readonly succession: SuccessionSource;
+}
+
+/** What hands over to the next daemon, step by step (src/handover.ts). Throws WeftErrors for what cannot be done. */
+export interface SuccessionSource {
+  offer(request: { readonly version: number; readonly socket: string }): object;
+  pause(): void;
+  end(): void;
 }
 
 /** What shows packets. Throws WeftErrors for what cannot be done at the moment. */
@@ -54,6 +62,23 @@ function adminRoutes(source: AdminSource): Routes {
       source.setLogLevel(level);
       return json({ level });
     },
+    "PUT /handover": (body) =>
+      refusing(() => {
+        const request = handoverRequest(body);
+        return request === null
+          ? plain(400, 'expected {"version":…,"socket":"…"}')
+          : json(source.succession.offer(request));
+      }),
+    "PUT /handover/pause": () =>
+      refusing(() => {
+        source.succession.pause();
+        return json({});
+      }),
+    "PUT /handover/end": () =>
+      refusing(() => {
+        source.succession.end();
+        return json({});
+      }),
     "PUT /leave": () => refusing(async () => json({ message: await source.leave() })),
     "GET /capture": (_body, query) =>
       refusing(() => {
@@ -83,6 +108,15 @@ function levelIn(body: string): LogLevel | null {
   try {
     const { level } = JSON.parse(body) as { level?: unknown };
     return LOG_LEVELS.find((known) => known === level) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function handoverRequest(body: string): { readonly version: number; readonly socket: string } | null {
+  try {
+    const { version, socket } = JSON.parse(body) as Record<string, unknown>;
+    return typeof version === "number" && typeof socket === "string" ? { version, socket } : null;
   } catch {
     return null;
   }

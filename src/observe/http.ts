@@ -47,6 +47,8 @@ export interface HealthSource {
 }
 
 export interface RunningServer {
+  /** Listens no more; what has been asked is still answered. */
+  release(): void;
   /** Ends the server and its connections. */
   close(): Promise<void>;
 }
@@ -118,6 +120,7 @@ export function listen(
 
 export function closer(server: Server): RunningServer {
   return {
+    release: () => void server.close(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

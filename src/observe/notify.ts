@@ -10,6 +10,14 @@ export interface Notifier {
   /** A reload has begun; it ends with `ready`. */
   reloading(): void;
   stopping(): void;
+  /** This process is the service's main one from now on. */
+  takeOver(): void;
+  /** The watchdog's time begins anew. */
+  alive(): void;
+  /** Has a descriptor kept for the next process, until it is dropped, under a name. Keeping one twice is no harm. */
+  keep(name: string, fd: number): void;
+  /** Has all descriptors that are kept under a name closed. */
+  drop(name: string): void;
 }
 
 /**
@@ -17,14 +25,14 @@ export interface Notifier {
  * `onError` hears of it, the daemon goes on.
  */
 export function createNotifier(
-  send: (path: string, data: Uint8Array) => void,
+  send: (path: string, data: Uint8Array, fds: readonly number[]) => void,
   socket: string | null,
   onError: (error: Error) => void,
 ): Notifier {
-  const notify = (...lines: string[]) => {
+  const notify = (lines: readonly string[], fds: readonly number[] = []) => {
     if (socket === null || socket === "") return;
     try {
-      send(socket, Buffer.from(lines.join("\n")));
+      send(socket, Buffer.from(lines.join("\n")), fds);
     } catch (error) {
       onError(error as Error);
     }
@@ -32,9 +40,14 @@ export function createNotifier(
   // A line feed would begin another assignment.
   const statusLine = (text: string) => `STATUS=${text.replaceAll("\n", " ")}`;
   return {
-    ready: (status) => notify("READY=1", statusLine(status)),
-    status: (text) => notify(statusLine(text)),
-    reloading: () => notify("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`),
-    stopping: () => notify("STOPPING=1"),
+    ready: (status) => notify(["READY=1", statusLine(status)]),
+    status: (text) => notify([statusLine(text)]),
+    reloading: () => notify(["RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`]),
+    stopping: () => notify(["STOPPING=1"]),
+    takeOver: () => notify([`MAINPID=${process.pid}`]),
+    alive: () => notify(["WATCHDOG=1"]),
+    // FDPOLL: a UDP socket raises POLLERR after any ICMP error, and would be dropped for it.
+    keep: (name, fd) => notify(["FDSTORE=1", `FDNAME=${name}`, "FDPOLL=0"], [fd]),
+    drop: (name) => notify(["FDSTOREREMOVE=1", `FDNAME=${name}`]),
   };
 }

@@ -22,6 +22,8 @@ function weft(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   return tryRun(process.execPath, [ENTRY, ...args], { env: { PATH: process.env["PATH"], ...env } });
 }
 
+const SUCCESSION = { offer: () => ({}), pause: () => undefined, end: () => undefined };
+
 /** A run directory with an admin socket that answers as a daemon would. */
 async function daemon(t: ExecutionContext, changes: Partial<AdminSource> = {}): Promise<string> {
   const runDir = await temporaryDirectory((cleanup) => t.teardown(cleanup));
@@ -33,6 +35,7 @@ async function daemon(t: ExecutionContext, changes: Partial<AdminSource> = {}): 
     setLogLevel: () => undefined,
     leave: () => Promise.resolve("the lease 10.5.32.0-24 is given back"),
     inspector: INSPECTOR,
+    succession: SUCCESSION,
     ...changes,
   };
   const server = await startAdmin(runDir, source);
@@ -263,6 +266,7 @@ test("the admin socket is its owner's, replaces a stale file and goes with the d
     setLogLevel: () => undefined,
     leave: () => Promise.resolve(""),
     inspector: INSPECTOR,
+    succession: SUCCESSION,
   };
   const server = await startAdmin(runDir, source);
   t.is(statSync(socket).mode & 0o777, 0o600);

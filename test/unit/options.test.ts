@@ -82,6 +82,7 @@ test("without any setting, flannel's defaults hold", (t) => {
     tun: "weft0",
     nodeId: null,
     reclaim: false,
+    replace: false,
     offloads: ["tso", "uso", "gso", "gro"],
     logLevel: "info",
     warnings: [],

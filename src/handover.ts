@@ -1,0 +1,150 @@
+/**
+ * A planned change from one daemon to the next, under traffic. The next one (`weftd --replace`) talks to the one that
+ * runs over its admin socket, while that carries packets as ever:
+ *
+ *   successor                              predecessor
+ *   PUT /handover {version, socket}   ──►  sends its descriptors, TUN, sockets and lock, to that unix socket
+ *   … reads its settings, takes the lease, builds its tables, everything but packets …
+ *   PUT /handover/pause               ──►  its workers carry what they have read to its end, and stop
+ *   starts its own workers
+ *   PUT /handover/end                 ──►  closes its listeners, answers, and ends without touching anything
+ *
+ * Packets wait in the queues between the second answer and the start: milliseconds. Until the last request either side
+ * may fail, hang or vanish, and the predecessor goes on: its workers start again by themselves when a successor that
+ * had them stopped says nothing more. Who speaks another version is refused before anything happens.
+ */
+import { closeSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { ask } from "./cli/client.js";
+import { EXIT_NOT_RUNNING, WeftError } from "./config/errors.js";
+import type { Dataplane } from "./dataplane/engine.js";
+import type { Fds, Native } from "./native/bindings.js";
+import type { Log } from "./observe/log.js";
+
+/** Of the requests and their answers; to be raised when one of them comes to mean something else. */
+export const HANDOVER_VERSION = 1;
+/** A successor that has not started its workers after this time must not do so any more … */
+const SUCCESSOR_MS = 500;
+/** … since after this time those of the predecessor run again. */
+const PREDECESSOR_MS = 1500;
+
+/** What the first request brings. */
+export interface HandoverRequest {
+  readonly version: number;
+  readonly socket: string;
+}
+
+/** What it is answered with: the names of the descriptors, in the order in which they are sent. */
+interface Offer {
+  readonly version: number;
+  readonly pid: number;
+  readonly fds: readonly string[];
+}
+
+/** The side that goes on: the daemon that runs, as its successor sees it. */
+export class Predecessor {
+  private constructor(
+    private readonly runDir: string,
+    private readonly pid: number,
+    readonly fds: Fds,
+    /** The lock of the run directory, held by both until one ends. */
+    readonly lock: number,
+  ) {}
+
+  /** Null when no daemon runs. Rejects with a WeftError when it refuses. */
+  static async meet(native: Native, runDir: string): Promise<Predecessor | null> {
+    const path = join(runDir, `handover-${process.pid}`);
+    rmSync(path, { force: true });
+    // Only the same user may send descriptors here.
+    const umask = process.umask(0o177);
+    let socket: number;
+    try {
+      socket = native.bindDatagram(path);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw new WeftError(`cannot take over: ${(cause as Error).message}`, undefined, { cause });
+    } finally {
+      process.umask(umask);
+    }
+    try {
+      const request: HandoverRequest = { version: HANDOVER_VERSION, socket: path };
+      const { pid, fds } = (await ask(runDir, "PUT", "/handover", request)) as Offer;
+      const received = native.receiveDescriptors(socket);
+      const { lock, ...rest } = Object.fromEntries(fds.map((name, i) => [name, received[i]]));
+      if (lock === undefined) throw new WeftError("the running weftd did not hand over its lock");
+      return new Predecessor(runDir, pid, rest, lock);
+    } catch (error) {
+      if (error instanceof WeftError && error.exitCode === EXIT_NOT_RUNNING) return null;
+      throw error;
+    } finally {
+      closeSync(socket);
+      rmSync(path, { force: true });
+    }
+  }
+
+  /** Stops its workers and starts those of `dataplane`. Rejects with a WeftError when it must go on instead. */
+  async handOver(dataplane: Dataplane): Promise<void> {
+    const begin = performance.now();
+    await ask(this.runDir, "PUT", "/handover/pause", null, SUCCESSOR_MS);
+    // From a process that was stopped in between.
+    if (performance.now() - begin > SUCCESSOR_MS)
+      throw new WeftError("taking over took too long; the running weftd goes on");
+    dataplane.start();
+  }
+
+  /** Ends it. One that does not even answer this is killed: the packets are another's by now. */
+  async end(log: Log): Promise<void> {
+    try {
+      await ask(this.runDir, "PUT", "/handover/end", null, PREDECESSOR_MS);
+    } catch (err) {
+      log.warn({ err }, "the weftd before this one does not end and is killed");
+      process.kill(this.pid, "SIGKILL");
+    }
+  }
+}
+
+/** The side that ends: what the daemon that runs does for its successor. */
+export class Succession {
+  #resume: NodeJS.Timeout | null = null;
+
+  constructor(
+    private readonly native: Native,
+    private readonly dataplane: Dataplane,
+    private readonly lock: number,
+    private readonly log: Log,
+  ) {}
+
+  /** Sends the descriptors. Throws a WeftError for a version that is not this one's. */
+  offer({ version, socket }: HandoverRequest): Offer {
+    if (version !== HANDOVER_VERSION) {
+      throw new WeftError(
+        `the hand-over of version ${version} is not known here, only ${HANDOVER_VERSION}: stop this weftd and start the other`,
+      );
+    }
+    const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock });
+    const values = fds.map(([, fd]) => fd);
+    try {
+      this.native.sendDatagram(socket, Buffer.of(0), values);
+    } catch (cause) {
+      throw new WeftError(`cannot hand over: ${(cause as Error).message}`, undefined, { cause });
+    }
+    return { version, pid: process.pid, fds: fds.map(([name]) => name) };
+  }
+
+  /** Stops the workers, for a while. */
+  pause(): void {
+    this.dataplane.pause();
+    this.#resume ??= setTimeout(() => {
+      this.log.warn("the next weftd did not take over; going on");
+      this.#resume = null;
+      this.dataplane.start();
+    }, PREDECESSOR_MS);
+  }
+
+  /** Throws a WeftError unless the workers are stopped. */
+  end(): void {
+    if (this.#resume === null) throw new WeftError("the workers run: there was no pause, or it is over");
+    clearTimeout(this.#resume);
+    this.log.info("the next weftd has taken over");
+  }
+}

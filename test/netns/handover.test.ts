@@ -1,0 +1,107 @@
+/**
+ * H1–H4: daemons that end, by accident or by plan, under traffic both ways that accounts for every packet. The service
+ * manager of host 1 is a stand-in for systemd (test/support/service-manager.py).
+ *
+ *     pod ─ cni0 ─ host1: manager, weftd ── wire ── host2: weftd ─ cni0 ─ pod
+ */
+import { join } from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { recordFinding } from "../support/findings.js";
+import { Bed } from "../support/hosts.js";
+import { Ledger, type StreamAccount } from "../support/ledger.js";
+import { type Node, Overlay } from "../support/overlay.js";
+import { mustPing } from "../support/traffic.js";
+import { Service, type ServiceOptions } from "../support/service.js";
+
+const RATE = Number(process.env["WEFT_RATE"] ?? 5000);
+const TIMES = Number(process.env["WEFT_TIMES"] ?? 3);
+/** What other tests on a busy machine may add to a pause that is to be 250 ms, or 20. */
+const SLACK_MS = Number(process.env["WEFT_SLACK_MS"] ?? 1000);
+
+interface Hosts {
+  readonly service: Service;
+  readonly pods: readonly [Node["pod"], Node["pod"]];
+  readonly ledger: Ledger;
+}
+
+async function start(t: ExecutionContext, options: Partial<ServiceOptions> = {}): Promise<Hosts> {
+  t.timeout(120_000);
+  const bed = await Bed.create(t.teardown, { hosts: 2 });
+  const [one, two] = [bed.host(1), bed.host(2)];
+  const overlay = await Overlay.create(t.teardown, { format: "vxlan" });
+  for (const host of bed.hosts) await overlay.addToFile(host);
+  const service = await Service.start(one.ns, join(overlay.directory, "host1"), {
+    ...options,
+    args: [`--registry=file:${overlay.peersFile}`, ...(options.args ?? [])],
+  });
+  const pod = await one.addPod(await service.weftd.podNetwork());
+  const other = await overlay.startNode(two);
+  await mustPing(pod.ns, other.pod.address, { count: 1 });
+  return { service, pods: [pod, other.pod], ledger: await Ledger.build(t.teardown) };
+}
+
+/** Traffic both ways while something happens; what became of it. */
+async function during(
+  { pods: [one, two], ledger }: Hosts,
+  act: () => Promise<void>,
+): Promise<readonly StreamAccount[]> {
+  const options = { perSecond: RATE };
+  const streams = await Promise.all([
+    ledger.start(one.ns, two.ns, two.address, 7000, options),
+    ledger.start(two.ns, one.ns, one.address, 7000, options),
+  ]);
+  await mustPing(one.ns, two.address, { count: 1 });
+  await act();
+  return Promise.all(streams.map((stream) => stream.stop()));
+}
+
+function harmless(
+  t: ExecutionContext,
+  row: string,
+  what: string,
+  pauseMs: number,
+  accounts: readonly StreamAccount[],
+): void {
+  const silenceMs = Math.round(Math.max(...accounts.map(({ silenceUs }) => silenceUs)) / 1000);
+  const sum = (of: "sent" | "delivered" | "duplicated" | "reordered" | "corrupt"): number =>
+    accounts.reduce((all, account) => all + account[of], 0);
+  const figures = {
+    lost: sum("sent") - sum("delivered"),
+    duplicated: sum("duplicated"),
+    reordered: sum("reordered"),
+    corrupt: sum("corrupt"),
+  };
+  t.log(`${what}: of ${sum("sent")} ${JSON.stringify(figures)}, silence ${silenceMs} ms`);
+  recordFinding({
+    row,
+    fault: what,
+    test: "test/netns/handover.test.ts",
+    bound: `0 lost, 0 duplicated, pause ${pauseMs} ms`,
+    measured: `of ${sum("sent")} packets ${figures.lost} lost, ${figures.duplicated} duplicated, pause ${silenceMs} ms`,
+  });
+  t.deepEqual(figures, { lost: 0, duplicated: 0, reordered: 0, corrupt: 0 }, what);
+  t.true(silenceMs <= pauseMs + SLACK_MS, `${what}: silent for ${silenceMs} ms`);
+}
+
+test("H1, H2, H4: crashes, restarts and reloads of a service cost a pause, and no packet", async (t) => {
+  const hosts = await start(t);
+  const { service } = hosts;
+  t.deepEqual(
+    service.lines(/^kept (.*)$/).map(([, name]) => name),
+    ["tun", "underlay4"],
+  );
+  for (const signal of ["SIGKILL", "SIGSEGV", "SIGABRT"] as const) {
+    const accounts = await during(hosts, () => service.kill(signal));
+    harmless(t, signal === "SIGSEGV" ? "H4" : "H1", `the daemon ends by ${signal}`, 250, accounts);
+  }
+  harmless(t, "H2", "the service is restarted", 250, await during(hosts, () => service.restart()));
+  for (let i = 0; i < TIMES; i++) {
+    const accounts = await during(hosts, async () => {
+      t.is(await service.reload(), 0, service.manager.describe());
+    });
+    harmless(t, "H2", "another process takes over", 20, accounts);
+  }
+  // The last process keeps what the first one opened: it survives a crash as well.
+  harmless(t, "H1", "it is killed after that", 250, await during(hosts, () => service.kill("SIGKILL")));
+  t.is(service.lines(/^dropped/).length, 0);
+});

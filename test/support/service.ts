@@ -1,0 +1,83 @@
+/**
+ * weftd as a service: under a stand-in for systemd (service-manager.py) that keeps its descriptors and starts it again
+ * whenever it ends. The daemon is asked as ever; `program` is the manager.
+ */
+import { fileURLToPath } from "node:url";
+import type { Namespace } from "./netns.js";
+import { type Program, until } from "./process.js";
+import { Weftd, type WeftdOptions } from "./weftd.js";
+
+const managerFile = fileURLToPath(new URL("../../../test/support/service-manager.py", import.meta.url));
+const weftFile = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
+
+export interface ServiceOptions extends WeftdOptions {
+  /** WatchdogSec=. None by default. */
+  readonly watchdogSeconds?: number;
+}
+
+export class Service {
+  private constructor(
+    readonly weftd: Weftd,
+    private readonly options: ServiceOptions,
+  ) {}
+
+  static async start(ns: Namespace, directory: string, options: ServiceOptions): Promise<Service> {
+    const env = { ...options.env, SERVICE_WATCHDOG_S: String(options.watchdogSeconds ?? 0) };
+    const wrapper = ["python3", managerFile, directory];
+    const weftd = await Weftd.launch(ns, directory, { ...options, env }, wrapper);
+    await weftd.ready();
+    return new Service(weftd, options);
+  }
+
+  get manager(): Program {
+    return this.weftd.program;
+  }
+
+  /** The main process. */
+  get pid(): number {
+    return Number(this.lines(/^main (\d+)$/).at(-1)?.[1]);
+  }
+
+  /** What the manager said, as far as it matches. */
+  lines(pattern: RegExp): RegExpExecArray[] {
+    return this.manager.stdout.map((line) => pattern.exec(line)).filter((match) => match !== null);
+  }
+
+  /** Waits for another main process that is ready; returns its pid. */
+  async successor(before: number): Promise<number> {
+    await until(`a process after ${before}`, async () => {
+      const status = await this.weftd.ask("/status").catch(() => null);
+      return status?.health.state === "ready" && status.pid !== before ? true : null;
+    });
+    return this.pid;
+  }
+
+  /** A signal to the main process; waits for the next one. */
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    const { pid } = this;
+    process.kill(pid, signal);
+    await this.successor(pid);
+  }
+
+  /** As `systemctl restart`: the old process ends, then the new one starts. */
+  async restart(): Promise<void> {
+    const { pid } = this;
+    this.manager.write("restart");
+    await this.successor(pid);
+  }
+
+  /** As `systemctl reload`: the new process takes over from the old one. Returns the command's exit code. */
+  async reload(flags: readonly string[] = []): Promise<number> {
+    const { pid } = this;
+    const before = this.lines(/^reloaded /).length;
+    const own = [`--run-dir=${this.weftd.directory}`, `--subnet-file=${this.weftd.subnetFile}`];
+    const words = [process.execPath, weftFile, "restart", ...own, ...this.options.args, ...flags];
+    this.manager.write(`reload ${words.join(" ")}`);
+    const code = await until(
+      "the end of the reload",
+      () => this.lines(/^reloaded (-?\d+)$/)[before]?.[1] ?? null,
+    );
+    if (code === "0") await this.successor(pid);
+    return Number(code);
+  }
+}
