@@ -66,9 +66,12 @@ const FULL: Matrix = [
 const quickRows = { "tcp-1": QUICK, "tcp-4": QUICK, "udp-64": QUICK, rr: QUICK };
 const QUICK_MATRIX: Matrix = models.map((model) => ({ ...USUAL, model, rows: quickRows }));
 
-/** Two models, TCP ×1: enough to notice that an offload does not work any more, in half a minute. */
+/** What the guard looks at: enough to notice that an offload does not work any more, in less than a minute. */
 export function guardPlan(weftd: readonly string[]): Plan {
-  const matrix = models.map((model) => ({ ...USUAL, model, rows: { "tcp-1": QUICK } }));
+  const matrix: Matrix = [
+    { ...USUAL, model: "wire", rows: { "tcp-1": MAIN, "udp-64-runs": MAIN } },
+    { ...USUAL, model: "offload", rows: { "tcp-1": QUICK } },
+  ];
   return { parts: partsOf(matrix, subjects), rounds: 3, seconds: 0.5, weftd };
 }
 
