@@ -55,8 +55,8 @@ export interface Ends {
 }
 
 const BURST_MEGABYTES = 4;
-/** Of the burst's thousands of datagrams; a capture misses some. */
-const CAPTURED_AT_LEAST = 300;
+/** Of its thousands of datagrams, or dozens of super-packets; a capture misses some. */
+const CAPTURED_AT_LEAST = 30;
 const ETHERNET_HEADER = 14;
 
 export class Bed {

@@ -24,20 +24,24 @@ export async function measure(plan: Plan, progress: Progress): Promise<Results> 
   const environment = await readEnvironment();
   const nanoseconds = JSON.parse(await run(join(root, "native/out/micro"), [])) as Record<string, number>;
   const features: Partial<Record<Model, readonly string[]>> = {};
+  let offloads: readonly string[] = [];
   const series: Series[] = [];
   progress.expect(countSamples(plan));
   for (const part of plan.parts) {
     await withCleanup(async (onCleanup) => {
       const beds = await startBeds(part, plan.weftd, progress, onCleanup);
-      const [first] = beds.values();
-      features[part.setting.model] ??= (await first?.bed.features()) ?? [];
+      for (const { bed, ends } of beds.values()) {
+        features[part.setting.model] ??= await bed.features();
+        const [daemon] = ends.weft?.daemons ?? [];
+        if (daemon !== undefined) ({ offloads } = await daemon.ask("/status"));
+      }
       for (const each of await measurePart(part, beds, plan, progress)) series.push(each);
     });
   }
   progress.end();
   const { rounds, seconds, weftd } = plan;
   const date = new Date().toISOString().slice(0, 10);
-  return { date, environment, features, weftd, rounds, seconds, nanoseconds, series };
+  return { date, environment, features, offloads, weftd, rounds, seconds, nanoseconds, series };
 }
 
 interface Started {

@@ -16,6 +16,8 @@ export interface Results {
   readonly environment: Environment;
   /** What the cable's ends do by themselves, as ethtool names it. */
   readonly features: Readonly<Partial<Record<Model, readonly string[]>>>;
+  /** What weft used of what its kernel offers, as `weft status` names it. */
+  readonly offloads: readonly string[];
   /** Flags that every weftd had. */
   readonly weftd: readonly string[];
   readonly rounds: number;
