@@ -152,15 +152,19 @@ function whyUnused(
 /** Adds a lease's endpoints to the host that has any of its addresses already, or to a new one. */
 function mergeHost(hosts: Map<string, Host>, key: string, subnets: readonly LeasedSubnet[]): void {
   if (subnets.length === 0) return;
-  const known = subnets.map(({ via }) => hosts.get(via.address.text)).find((host) => host !== undefined);
-  const host = known ?? { key, endpoints: [] };
+  const known = subnets.find(({ via }) => hosts.has(via.address.text))?.via.address.text;
+  const host = (known === undefined ? undefined : hosts.get(known)) ?? { key, endpoints: [] };
   host.key = key;
   for (const { via } of subnets) {
-    // An address that belongs to another host already stays there: rows of one address would be ambiguous.
-    const owner = hosts.get(via.address.text) ?? host;
-    hosts.set(via.address.text, owner);
-    const place = owner.endpoints.findIndex(({ address }) => address.text === via.address.text);
-    owner.endpoints.splice(place === -1 ? owner.endpoints.length : place, 1, via);
+    const owner = hosts.get(via.address.text);
+    if (owner === undefined) {
+      hosts.set(via.address.text, host);
+      host.endpoints.push(via);
+    } else {
+      // An address that belongs to another host already stays there: rows of one address would be ambiguous.
+      const place = owner.endpoints.findIndex(({ address }) => address.text === via.address.text);
+      owner.endpoints[place] = via;
+    }
   }
 }
 

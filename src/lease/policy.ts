@@ -126,11 +126,11 @@ export function olderHolder(older: readonly (Lease | Rejection)[], own: Lease): 
   return holder?.key ?? null;
 }
 
-/** What is taken: subnets by the key that has them, public addresses with their holder's MAC. */
+/** What is taken: subnets and public addresses, by the lease that has them. */
 class Claims {
   /** All admitted subnets of a family have one length, so they overlap only when they are the same. */
-  readonly #holders = new Map<string, string>();
-  readonly #ends = new Map<string, { readonly key: string; readonly mac: Uint8Array | null }>();
+  readonly #holders = new Map<string, Lease>();
+  readonly #ends = new Map<string, Lease>();
   readonly #ownAddresses: ReadonlySet<string>;
   #count = 0;
 
@@ -145,13 +145,13 @@ class Claims {
     const reject = (reason: RejectionReason, message: string): Rejection => ({ key, reason, message });
     for (const { prefix, via } of lease.subnets) {
       const holder = this.#holders.get(prefix.text);
-      if (holder !== undefined) return reject("overlap", `${prefix.text} is already leased by ${holder}`);
+      if (holder !== undefined) return reject("overlap", `${prefix.text} is already leased by ${holder.key}`);
       if (this.#ownAddresses.has(via.address.text)) {
         return reject("self", `${via.address.text} is this node's own address`);
       }
       // One host may have two leases, but not two MACs: frames for the older lease would go to the younger's.
       const end = this.#ends.get(via.address.text);
-      if (end !== undefined && !sameMac(end.mac, via.mac)) {
+      if (end !== undefined && !sameMac(macAt(end, via.address), via.mac)) {
         return reject("duplicate", `${via.address.text} is the address of ${end.key}, with another MAC`);
       }
     }
@@ -161,12 +161,16 @@ class Claims {
     return null;
   }
 
-  #enter({ key, subnets }: Lease): void {
-    for (const { prefix, via } of subnets) {
-      this.#holders.set(prefix.text, key);
-      this.#ends.set(via.address.text, { key, mac: via.mac });
+  #enter(lease: Lease): void {
+    for (const { prefix, via } of lease.subnets) {
+      this.#holders.set(prefix.text, lease);
+      this.#ends.set(via.address.text, lease);
     }
   }
+}
+
+function macAt({ subnets }: Lease, address: Ip): Uint8Array | null {
+  return subnets.find(({ via }) => via.address.text === address.text)?.via.mac ?? null;
 }
 
 function sameMac(a: Uint8Array | null, b: Uint8Array | null): boolean {
