@@ -70,8 +70,11 @@ export class Choice {
   }
 
   #ownOf({ key, value, subnet, lease, isNew }: LeasePlan, request: LeaseRequest): Own {
+    const wholeKey = this.#leases.keyOf(key);
+    const basis = isNew ? null : (this.#leases.watch.entries.get(wholeKey)?.modRevision ?? null);
     const claim: Claim = {
-      key: this.#leases.keyOf(key),
+      key: wholeKey,
+      basis,
       value,
       subnetKey: this.#leases.keyOf(formatKey({ subnet, subnet6: null })),
       isOurs: (entry) => {

@@ -31,8 +31,10 @@ export interface Claim {
   readonly value: string;
   /** The key of the IPv4 subnet alone. Neither it nor one with an IPv6 subnet may stand when the key is created. */
   readonly subnetKey: string;
-  /** Whether an entry under the key may be replaced by this node. */
+  /** Whether an entry under the key may be replaced by this node at any time. */
   readonly isOurs: (entry: Entry) => boolean;
+  /** The mod revision of another entry that may be replaced, since it was taken for this node's; null for none. */
+  readonly basis: number | null;
 }
 
 export class OwnLease {
@@ -97,6 +99,7 @@ export class OwnLease {
   async claim(claim: Claim): Promise<boolean> {
     const { key, value } = claim;
     const held = this.#watch.entries.get(key);
+    if (held !== undefined && held.modRevision !== claim.basis && !claim.isOurs(held)) return false;
     const lease = held?.lease ?? (await this.#leaseForNewKey());
     if (held?.value === value) {
       this.#leaseId = lease;

@@ -115,6 +115,7 @@ test("C14: after a sleep the lease is checked at once, on a new connection, and 
     key: "/leases/a",
     value: "mine",
     subnetKey: "/leases/a",
+    basis: null,
     isOurs: () => false,
   };
   const watching = watch.run(stop.signal).catch(() => undefined);
@@ -133,6 +134,34 @@ test("C14: after a sleep the lease is checked at once, on a new connection, and 
   await back(etcd, claim.key, "mine");
   t.true((own.ttlSeconds() ?? 0) > 86_000);
   t.true(lines.some(({ msg }) => msg === "connecting to etcd anew after a sleep"));
+});
+
+test("C18: a claim that is tried again does not overwrite who was faster meanwhile", async (t) => {
+  const etcd = await startEtcd(t.teardown);
+  const client = new EtcdClient(options(etcd), logLines().log);
+  const watch = new RangeWatch(client, prefixRange("/leases/"), logLines().log);
+  const stop = new AbortController();
+  const watching = watch.run(stop.signal).catch(() => undefined);
+  t.teardown(async () => {
+    stop.abort();
+    client.close();
+    await watching;
+  });
+  const claim: Claim = {
+    key: "/leases/a",
+    value: "mine",
+    subnetKey: "/leases/a",
+    isOurs: ({ value }) => value === "mine",
+    basis: null,
+  };
+  await watch.until(() => true, stop.signal);
+  const own = new OwnLease(client, watch, 3600, logLines().log);
+  await etcd.put(claim.key, "another's");
+  await watch.until((entries) => entries.has(claim.key) || null, stop.signal);
+  t.false(await own.claim(claim));
+  t.is(await etcd.get(claim.key), "another's");
+  const taken = watch.entries.get(claim.key)?.modRevision ?? 0;
+  t.true(await own.claim({ ...claim, basis: taken }), "but what the choice was made from is replaced");
 });
 
 test("C2: half a lease without a renewal is an alarm, and its end is told", async (t) => {
