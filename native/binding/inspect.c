@@ -99,8 +99,8 @@ static napi_value datagrams_value(napi_env env, const struct sendq *q)
     for (uint32_t i = 0; i < q->run_count; i++) {
         const struct run *run = &q->runs[i];
         BINDING_TRY(env, napi_create_object(env, &row));
-        binding_set_number(env, row, "peer", run->peer);
-        binding_set_number(env, row, "tos", run->tos);
+        binding_set_number(env, row, "peer", run->way.peer);
+        binding_set_number(env, row, "tos", run->way.tos);
         napi_set_named_property(env, row, "bytes",
                                 bytes_value(env, &q->pieces[run->first_piece], run->pieces));
         napi_set_element(env, list, i, row);

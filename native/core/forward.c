@@ -1,6 +1,7 @@
 /* Functions stand in the order in which a packet meets them: tx first, then rx. */
 #include "forward.h"
 
+#include "flow.h"
 #include "fragment.h"
 #include "gso.h"
 #include "neighbour.h"
@@ -82,20 +83,23 @@ static void write_encapsulation(const struct forward *f, const struct peer *peer
 struct outgoing {
     const struct ip_info *ip;
     const struct peer *peer;
-    uint32_t row; /* of the peer */
     uint32_t mtu; /* to the peer */
-    uint8_t tos;  /* of the outer header: the inner packet's, RFC 6040 4.1 and RFC 2983 */
+    struct way way;
 };
 
-static struct outgoing outgoing_to(const struct forward *f, uint32_t row, const struct ip_info *ip)
+static struct outgoing outgoing_to(const struct forward *f, uint32_t row, const uint8_t *data,
+                                   const struct ip_info *ip)
 {
     const struct peer *peer = &f->tables->peers[row];
     return (struct outgoing){
         .ip = ip,
         .peer = peer,
-        .row = row,
         .mtu = mtu_to(f, peer),
-        .tos = peer->flags & PEER_NO_ECN ? ip->tos & ~3u & 0xff : ip->tos,
+        .way = {.peer = row,
+                /* flannel's udp nodes speak from one port to one port. */
+                .port = f->format == FORMAT_VXLAN ? flow_port(data, ip) : 0,
+                /* The inner packet's, RFC 6040 4.1 and RFC 2983. */
+                .tos = peer->flags & PEER_NO_ECN ? ip->tos & ~3u & 0xff : ip->tos},
     };
 }
 
@@ -104,8 +108,8 @@ static void append(struct forward *f, const struct outgoing *o, uint16_t packets
                    size_t header_len, uint8_t *payload, size_t payload_len)
 {
     write_encapsulation(f, o->peer, o->ip->family, scratch);
-    sendq_append(f->queue, o->row, o->tos, packets, scratch, encapsulation_size(f) + header_len,
-                 payload, payload_len);
+    sendq_append(f->queue, o->way, packets, scratch, encapsulation_size(f) + header_len, payload,
+                 payload_len);
 }
 
 /* Cuts a packet that is in two pieces (core/fragment.h). packets: 1 when it is the first of what the TUN gave us. */
@@ -144,7 +148,7 @@ static enum drop send_single(struct forward *f, const struct outgoing *o, struct
     size_t overhead = encapsulation_size(f);
     sendq_reserve(f->queue, 0);
     write_encapsulation(f, o->peer, ip->family, p->data - overhead);
-    sendq_append(f->queue, o->row, o->tos, 1, p->data - overhead, overhead + ip->len, NULL, 0);
+    sendq_append(f->queue, o->way, 1, p->data - overhead, overhead + ip->len, NULL, 0);
     return DROP_NONE;
 }
 
@@ -211,7 +215,7 @@ enum drop forward_tx(struct forward *f, struct packet *p)
     if (reason == DROP_NONE && ip.ttl <= 1)
         reason = DROP_ttl;
     if (reason == DROP_NONE) {
-        o = outgoing_to(f, row, &ip);
+        o = outgoing_to(f, row, p->data, &ip);
         reason = (p->gso == GSO_NONE ? send_single : send_segments)(f, &o, p);
     }
     if (reason == DROP_NONE)
@@ -267,8 +271,8 @@ static void answer_peer(struct forward *f, const struct peer *peer, const uint8_
     uint8_t *out = sendq_reserve(f->queue, VXLAN_OVERHEAD + len);
     vxlan_write(out, self->vni, asker, self->mac[ethertype == ETHERTYPE_IPV6], ethertype);
     memcpy(out + VXLAN_OVERHEAD, payload, len);
-    sendq_append(f->queue, (uint32_t)(peer - f->tables->peers), 0, 0, out, VXLAN_OVERHEAD + len,
-                 NULL, 0);
+    sendq_append(f->queue, (struct way){.peer = (uint32_t)(peer - f->tables->peers)}, 0, out,
+                 VXLAN_OVERHEAD + len, NULL, 0);
 }
 
 /* Answers neighbour discovery: DROP_NONE when it did, in which case the packet is consumed. */

@@ -147,8 +147,9 @@ static void tell_run(const struct run *run)
     size_t told = 0;
     for (size_t at = 0; at < bytes.len; told++) {
         size_t left = bytes.len - at, size = left < run->size ? left : run->size;
-        add32(&host.datagrams, run->peer);
-        add8(&host.datagrams, run->tos);
+        add32(&host.datagrams, run->way.peer);
+        add8(&host.datagrams, run->way.port);
+        add8(&host.datagrams, run->way.tos);
         add32(&host.datagrams, size);
         add(&host.datagrams, bytes.data + at, size);
         at += size;
@@ -168,7 +169,6 @@ static void send_queue(void *owner)
         count(&host.counters, COUNTER_TX_DATAGRAMS, run->datagrams);
         count(&host.counters, COUNTER_TX_BYTES, run->bytes);
     }
-    sendq_reset(&host.queue);
 }
 
 static void write_packet(void *owner, const struct packet *p, const struct iovec *tail,
@@ -216,7 +216,7 @@ static void hello(struct text *out)
 static void end_round(void)
 {
     gro_flush(&host.gro);
-    send_queue(NULL);
+    sendq_flush(&host.queue);
     release_kept();
 }
 
@@ -224,6 +224,7 @@ static void end_round(void)
 static void reset(struct cursor *c)
 {
     struct host *h = &host;
+    h->queue.send = send_queue;
     end_round();
     tables_free((struct tables *)h->forward.tables, NULL);
     h->datagrams.len = h->written.len = h->datagram_count = h->written_count = 0;
@@ -232,7 +233,6 @@ static void reset(struct cursor *c)
     h->forward.format = take8(c) == 0 ? FORMAT_UDP : FORMAT_VXLAN;
     h->forward.counters = &h->counters;
     h->forward.queue = &h->queue;
-    h->queue.flush = send_queue;
     h->queue.max_datagrams = take16(c);
     h->gro.write = write_packet;
     h->coalesce = take8(c);
@@ -293,10 +293,11 @@ static void refuse(struct cursor *c, struct text *out)
         waiting += host.queue.runs[i].datagrams;
     if (waiting == 0 || waiting > 100)
         return;
+    sendq_arrange(&host.queue);
     const struct run *run = &host.queue.runs[0];
-    const struct peer *peer = &f->tables->peers[run->peer];
+    const struct peer *peer = &f->tables->peers[run->way.peer];
     path_learn(&peer->state->path, ip_is_mapped(peer->address) ? 4 : 6, mtu, true, f->now_ms);
-    forward_too_big(f, run->peer, &host.queue.pieces[run->first_piece], run->pieces);
+    forward_too_big(f, run->way.peer, &host.queue.pieces[run->first_piece], run->pieces);
     add(out, f->reply, f->reply_len);
 }
 

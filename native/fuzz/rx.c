@@ -125,7 +125,7 @@ static void write_to_tun(void *owner, const struct packet *head, const struct io
     }
 }
 
-static void check_answers(const struct bed *b)
+static void check_answers(struct bed *b)
 {
     for (size_t i = bed_datagrams(b); i > 0; i--) {
         struct bytes answer = bed_datagram(b, i - 1);

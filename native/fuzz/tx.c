@@ -27,7 +27,7 @@ struct choices {
 /* What the send queue was flushed of, datagram by datagram. */
 struct wire {
     struct bed *bed;
-    void (*flush)(void *owner);
+    void (*send)(void *owner);
     struct bytes datagrams[DATAGRAMS];
     const struct peer *peers[DATAGRAMS];
     uint8_t tos[DATAGRAMS];
@@ -50,15 +50,13 @@ static void collect(void *owner)
         CHECK_EQ(end - all, run->bytes);
         for (size_t at = 0; at < run->bytes && CHECK(wire->count < DATAGRAMS); at += run->size) {
             size_t left = run->bytes - at;
-            wire->peers[wire->count] = &wire->bed->tables->peers[run->peer];
-            wire->tos[wire->count] = run->tos;
+            wire->peers[wire->count] = &wire->bed->tables->peers[run->way.peer];
+            wire->tos[wire->count] = run->way.tos;
             wire->datagrams[wire->count++] =
                 (struct bytes){all + at, left < run->size ? left : run->size};
         }
     }
-    q->owner = wire->bed;
-    wire->flush(wire->bed);
-    q->owner = wire;
+    wire->send(wire->bed);
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------- */
@@ -309,8 +307,8 @@ static void check_too_big(struct bed *b, const struct choices *c)
     size_t n = sendq_datagram(run, pieces, pieces + run->pieces);
     struct bytes first = bed_datagram(b, 0);
     size_t overhead = c->vxlan ? VXLAN_OVERHEAD : 0;
-    path_learn(&b->tables->peers[run->peer].state->path, 4, 300, true, b->f.now_ms);
-    forward_too_big(&b->f, run->peer, pieces, n);
+    path_learn(&b->tables->peers[run->way.peer].state->path, 4, 300, true, b->f.now_ms);
+    forward_too_big(&b->f, run->way.peer, pieces, n);
     if (b->f.reply_len > 0)
         check_icmp_error(b->f.reply, b->f.reply_len, first.data + overhead, first.len - overhead);
 }
@@ -337,9 +335,9 @@ void fuzz_tx(const uint8_t *data, size_t size)
     static struct wire wire_memory;
     struct wire *wire = &wire_memory;
     wire->bed = b;
-    wire->flush = b->queue.flush;
+    wire->send = b->queue.send;
     wire->count = wire->taken = 0;
-    b->queue.flush = collect;
+    b->queue.send = collect;
     b->queue.owner = wire;
     if (c.no_gso)
         b->queue.max_datagrams = 1;
@@ -354,11 +352,12 @@ void fuzz_tx(const uint8_t *data, size_t size)
         check_icmp_error(b->f.reply, b->f.reply_len, before.data, len);
     }
     check_too_big(b, &c);
-    collect(wire);
+    sendq_flush(&b->queue);
     if (reason == DROP_NONE)
         check_forwarded(wire, &c, &before);
     else
         CHECK_EQ(wire->count, 0);
+    b->queue.send = wire->send;
     b->queue.owner = b;
     bed_free(b);
 }

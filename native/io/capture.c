@@ -278,7 +278,7 @@ void capture_verdict(struct capture *c, const struct forward *f, enum drop reaso
 void capture_run(struct capture *c, const struct forward *f, const struct run *run,
                  enum drop reason)
 {
-    const uint8_t *peer = f->tables->peers[run->peer].address;
+    const uint8_t *peer = f->tables->peers[run->way.peer].address;
     const struct iovec *at = &f->queue->pieces[run->first_piece], *end = at + run->pieces;
     c->sent += run->datagrams;
     while (at < end) {
@@ -290,7 +290,7 @@ void capture_run(struct capture *c, const struct forward *f, const struct run *r
                 lose(c, CAPTURE_UNDERLAY_OUT);
             } else {
                 r->reason = (uint8_t)reason;
-                r->tos = run->tos;
+                r->tos = run->way.tos;
             }
         }
         at += n;

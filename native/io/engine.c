@@ -9,11 +9,12 @@
 
 static int open_underlays(struct engine *e, const struct engine_options *o, struct failure *failure)
 {
+    bool senders = o->format == FORMAT_VXLAN;
     if (o->underlay4 && underlay_open(&e->underlays[0], o->adopt[FD_UNDERLAY4], AF_INET, o->port,
-                                      o->gso, o->gro, failure) < 0)
+                                      senders, o->gso, o->gro, failure) < 0)
         return -1;
     if (o->underlay6 && underlay_open(&e->underlays[1], o->adopt[FD_UNDERLAY6], AF_INET6, o->port,
-                                      o->gso, o->gro, failure) < 0)
+                                      senders, o->gso, o->gro, failure) < 0)
         return -1;
     return 0;
 }

@@ -9,7 +9,7 @@
 /* A queue that a single packet fills has nobody to send it: what it held is not shown. */
 static void forget(void *owner)
 {
-    sendq_reset(owner);
+    (void)owner;
 }
 
 struct trace *engine_trace(struct engine *e, uint32_t peer, const uint8_t *bytes, size_t len)
@@ -27,8 +27,7 @@ struct trace *engine_trace(struct engine *e, uint32_t peer, const uint8_t *bytes
     uint8_t *data = t->bytes + HEADROOM;
     memcpy(data, bytes, len);
     t->queue.max_datagrams = 1;
-    t->queue.flush = forget;
-    t->queue.owner = &t->queue;
+    t->queue.send = forget;
     t->forward.format = e->format;
     t->forward.worker = e->worker_count;
     t->forward.tables = tables;

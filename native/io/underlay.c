@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +17,9 @@
 /* The default receive buffer keeps 92 packets of 1400 bytes; this one 20 000, of any size: what comes in 250 ms, a
  * daemon's restart, at 80 000 a second. */
 enum { SOCKET_BUFFER = 64 * 1024 * 1024 };
+
+/* The first of the dynamic ports (RFC 6335 section 6), which RFC 7348 section 5 recommends to send from. */
+enum { SENDER_PORTS = 49152 };
 
 /* --- opening -------------------------------------------------------------------------------------------------- */
 
@@ -31,11 +35,14 @@ static void enlarge(int fd, int forced, int ordinary)
         set(fd, SOL_SOCKET, ordinary, SOCKET_BUFFER);
 }
 
-static int set_options(int fd, int family, const char **call)
+static int open_socket(int family)
 {
-    *call = "setsockopt of the underlay socket";
-    if (set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1) < 0)
-        return -1;
+    return socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static int set_options(int fd, int family)
+{
+    enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     if (family == AF_INET)
         return set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO) |
                set(fd, IPPROTO_IP, IP_RECVTOS, 1) | set(fd, IPPROTO_IP, IP_RECVERR, 1);
@@ -55,26 +62,59 @@ static int bind_wildcard(int fd, int family, uint16_t port)
                              : bind(fd, (const struct sockaddr *)&in6, sizeof in6);
 }
 
-int underlay_open(struct underlay *u, int adopted, int family, uint16_t port, bool gso, bool gro,
-                  struct failure *failure)
+static int open_receiver(struct underlay *u, int adopted, bool gro, const char **call)
 {
-    const char *call = "socket";
-    int fd = adopt_socket(adopted, family, port);
-    bool was_adopted = fd >= 0;
-    if (!was_adopted)
-        fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    *u = (struct underlay){.fd = fd, .adopted = was_adopted, .family = family, .port = port};
-    if (fd < 0 || set_options(fd, family, &call) < 0)
+    u->fd = adopt_socket(adopted, u->family, u->port);
+    u->adopted = u->fd >= 0;
+    if (!u->adopted)
+        u->fd = open_socket(u->family);
+    *call = "socket";
+    if (u->fd < 0)
+        return -1;
+    *call = "setsockopt of the underlay socket";
+    if (set(u->fd, SOL_SOCKET, SO_RXQ_OVFL, 1) < 0 || set_options(u->fd, u->family) < 0)
+        return -1;
+    enlarge(u->fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    set(u->fd, IPPROTO_UDP, UDP_GRO, gro);
+    *call = "bind";
+    return u->adopted ? 0 : bind_wildcard(u->fd, u->family, u->port);
+}
+
+/* Opens a sender on the first free port from *port on. What comes to it is refused before it is queued. */
+static int open_sender(struct underlay *u, uint16_t *port, const char **call)
+{
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog filter = {.len = 1, .filter = &nothing};
+    *call = "socket to send from";
+    int fd = open_socket(u->family);
+    if (fd < 0)
+        return -1;
+    u->senders[u->sender_count++] = fd;
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0 ||
+        set_options(fd, u->family) < 0)
+        return -1;
+    while (*port != 0) /* behind 65535 */
+        if (bind_wildcard(fd, u->family, (*port)++) == 0)
+            return 0;
+        else if (errno != EADDRINUSE)
+            return -1;
+    return -1;
+}
+
+int underlay_open(struct underlay *u, int adopted, int family, uint16_t port, bool senders,
+                  bool gso, bool gro, struct failure *failure)
+{
+    const char *call;
+    uint16_t sender_port = SENDER_PORTS;
+    *u = (struct underlay){.fd = -1, .family = family, .port = port};
+    if (open_receiver(u, adopted, gro, &call) < 0)
         goto fail;
-    enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-    enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    while (senders && u->sender_count < FLOW_PORTS)
+        if (open_sender(u, &sender_port, &call) < 0)
+            goto fail;
     int size;
     socklen_t len = sizeof size;
-    u->gso = gso && getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, &len) == 0;
-    set(fd, IPPROTO_UDP, UDP_GRO, gro);
-    call = "bind";
-    if (!u->adopted && bind_wildcard(fd, family, port) < 0)
-        goto fail;
+    u->gso = gso && getsockopt(u->fd, IPPROTO_UDP, UDP_SEGMENT, &size, &len) == 0;
     return 0;
 
 fail:
@@ -88,6 +128,8 @@ void underlay_close(struct underlay *u)
     if (u->fd >= 0)
         close(u->fd);
     u->fd = -1;
+    while (u->sender_count > 0)
+        close(u->senders[--u->sender_count]);
 }
 
 /* --- sending -------------------------------------------------------------------------------------------------- */
@@ -144,6 +186,11 @@ static void address_message(struct msghdr *m, struct envelope *e, const struct u
     }
 }
 
+int underlay_sender(const struct underlay *u, const struct run *run)
+{
+    return u->sender_count == 0 ? u->fd : u->senders[run->way.port % u->sender_count];
+}
+
 size_t underlay_send(const struct underlay *u, const struct tables *tables, const struct sendq *q,
                      const struct run *runs, size_t n, int *error)
 {
@@ -153,14 +200,14 @@ size_t underlay_send(const struct underlay *u, const struct tables *tables, cons
         struct msghdr *m = &messages[i].msg_hdr;
         *m = (struct msghdr){.msg_iov = (struct iovec *)&q->pieces[runs[i].first_piece],
                              .msg_iovlen = runs[i].pieces};
-        address_message(m, &envelopes[i], u, &tables->self, &tables->peers[runs[i].peer],
-                        runs[i].tos);
+        address_message(m, &envelopes[i], u, &tables->self, &tables->peers[runs[i].way.peer],
+                        runs[i].way.tos);
         if (runs[i].datagrams > 1) {
             uint16_t size = (uint16_t)runs[i].size;
             add_control(m, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
         }
     }
-    int sent = sendmmsg(u->fd, messages, (unsigned)n, MSG_DONTWAIT);
+    int sent = sendmmsg(underlay_sender(u, runs), messages, (unsigned)n, MSG_DONTWAIT);
     *error = errno;
     return sent < 0 ? 0 : (size_t)sent;
 }
@@ -171,10 +218,10 @@ int underlay_send_singly(const struct underlay *u, const struct tables *tables,
     struct envelope envelope;
     struct msghdr m = {.msg_iov = (struct iovec *)&q->pieces[run->first_piece]};
     const struct iovec *end = m.msg_iov + run->pieces;
-    address_message(&m, &envelope, u, &tables->self, &tables->peers[run->peer], run->tos);
+    address_message(&m, &envelope, u, &tables->self, &tables->peers[run->way.peer], run->way.tos);
     while (m.msg_iov < end) {
         m.msg_iovlen = sendq_datagram(run, m.msg_iov, end);
-        if (sendmsg(u->fd, &m, MSG_DONTWAIT) < 0)
+        if (sendmsg(underlay_sender(u, run), &m, MSG_DONTWAIT) < 0)
             return errno;
         m.msg_iov += m.msg_iovlen;
     }
@@ -274,7 +321,7 @@ void underlay_read_error(struct msghdr *m, struct send_error *error)
     }
 }
 
-bool underlay_next_error(const struct underlay *u, struct send_error *error)
+static bool next_error(int fd, struct send_error *error)
 {
     struct sockaddr_storage to = {0};
     uint8_t payload[1];
@@ -286,8 +333,16 @@ bool underlay_next_error(const struct underlay *u, struct send_error *error)
                        .msg_iovlen = 1,
                        .msg_control = control,
                        .msg_controllen = sizeof control};
-    if (recvmsg(u->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+    if (recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
         return false;
     underlay_read_error(&m, error);
     return true;
+}
+
+bool underlay_next_error(const struct underlay *u, struct send_error *error)
+{
+    for (unsigned i = 0; i < u->sender_count; i++)
+        if (next_error(u->senders[i], error))
+            return true;
+    return u->fd >= 0 && next_error(u->fd, error);
 }

@@ -1,6 +1,10 @@
 /*
  * The underlay: one UDP socket per address family, bound to the wildcard address so that it works on whatever
  * addresses the host has at the moment. Each datagram leaves from the address the tables name.
+ *
+ * VXLAN is sent from further sockets, on ports that tell flows apart (core/flow.h). They never receive and no epoll
+ * watches them: the kernel would wake a watcher's wait queue for each datagram that has left. What they have to say
+ * about earlier sends is fetched by underlay_next_error.
  */
 #ifndef WEFT_UNDERLAY_H
 #define WEFT_UNDERLAY_H
@@ -9,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "../core/flow.h"
 #include "../core/sendq.h"
 #include "../core/tables.h"
 #include "failure.h"
@@ -19,20 +24,25 @@ struct underlay {
     int family; /* AF_INET or AF_INET6 */
     uint16_t port;
     bool gso; /* the kernel has UDP_SEGMENT */
+    int senders[FLOW_PORTS];
+    unsigned sender_count; /* 0: datagrams leave from fd */
 };
 
 /*
  * Opens a socket of `family` on `port` with large buffers, path MTU discovery (outer DF set), the error queue, and
- * UDP_GRO if `gro` and the kernel has it. `adopted`: a descriptor that may be such a socket already, and is then
- * duplicated; -1: none. Returns 0, or fills *failure and returns -1.
+ * UDP_GRO if `gro` and the kernel has it; with `senders`, also the sockets to send from. `adopted`: a descriptor that
+ * may be such a socket already, and is then duplicated; -1: none. Returns 0, or fills *failure and returns -1.
  */
-int underlay_open(struct underlay *u, int adopted, int family, uint16_t port, bool gso, bool gro,
-                  struct failure *failure);
+int underlay_open(struct underlay *u, int adopted, int family, uint16_t port, bool senders,
+                  bool gso, bool gro, struct failure *failure);
 void underlay_close(struct underlay *u);
 
+/* The socket that a run is sent from. */
+int underlay_sender(const struct underlay *u, const struct run *run);
+
 /*
- * Sends `n` runs (at most UNDERLAY_BATCH, all to peers of this socket's family), in order, each with one message.
- * Returns how many were sent; when that is less than n, *error is the errno about the next one.
+ * Sends `n` runs (at most UNDERLAY_BATCH, all to peers of this family and from one socket), in order, each with one
+ * message. Returns how many were sent; when that is less than n, *error is the errno about the next one.
  */
 enum { UNDERLAY_BATCH = 64 };
 size_t underlay_send(const struct underlay *u, const struct tables *tables, const struct sendq *q,
@@ -74,7 +84,7 @@ struct send_error {
     bool local;       /* the kernel's own */
 };
 
-/* Takes one entry of the error queue. Returns false when it is empty. */
+/* Takes one entry of the error queues. Returns false when they are empty. */
 bool underlay_next_error(const struct underlay *u, struct send_error *error);
 
 /* Reads such an entry: a message from the error queue with the destination in msg_name. */

@@ -23,6 +23,8 @@ enum {
     TUN_BUDGET = 128,
     UNDERLAY_BUDGET = 4, /* batches */
     ERROR_QUEUE_BUDGET = 64,
+    /* How long errors about what was sent may wait in the error queues of sockets that no epoll watches. */
+    ERROR_QUEUE_MS = 100,
     /* At most one event about an unreachable peer, or a stranger, in this time. */
     PEER_EVENT_MS = 10000,
     PEER_EVENT_SLOTS = 256,
@@ -48,6 +50,8 @@ struct worker {
     struct gro gro;
     struct capture *capture; /* of this round; null: none runs */
     bool coalesce;
+    bool unheard; /* sent since heard_ms, when the error queues were last read */
+    uint64_t heard_ms;
     uint32_t overflows[2]; /* per underlay, as counted so far */
     struct event_ring events;
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];
@@ -57,7 +61,7 @@ struct worker {
     uint8_t receive_buffers[UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER];
 };
 
-static void flush(void *owner);
+static void send_runs(void *owner);
 static void write_packet(void *owner, const struct packet *p, const struct iovec *tail,
                          unsigned segments);
 static void *run(void *argument);
@@ -84,7 +88,7 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
     w->forward.worker = index;
     w->forward.counters = &w->counters;
     w->forward.queue = &w->queue;
-    w->queue.flush = flush;
+    w->queue.send = send_runs;
     w->queue.owner = w;
     bool gso = (engine->underlays[0].fd < 0 || engine->underlays[0].gso) &&
                (engine->underlays[1].fd < 0 || engine->underlays[1].gso);
@@ -184,13 +188,20 @@ static bool report_about(struct worker *w, const uint8_t address[16], struct eve
 
 static struct underlay *underlay_of(struct worker *w, const struct run *run)
 {
-    bool ipv4 = underlay_family(&w->forward.tables->peers[run->peer]) == AF_INET;
+    bool ipv4 = underlay_family(&w->forward.tables->peers[run->way.peer]) == AF_INET;
     return &w->engine->underlays[ipv4 ? 0 : 1];
+}
+
+/* Whether one system call can send both. */
+static bool leave_together(struct worker *w, const struct run *a, const struct run *b)
+{
+    const struct underlay *u = underlay_of(w, a);
+    return underlay_of(w, b) == u && underlay_sender(u, a) == underlay_sender(u, b);
 }
 
 static void count_sent(struct worker *w, const struct run *run)
 {
-    struct peer_stats *stats = &w->forward.tables->peers[run->peer].state->stats[w->index];
+    struct peer_stats *stats = &w->forward.tables->peers[run->way.peer].state->stats[w->index];
     count(&w->counters, COUNTER_TX_FORWARDED, run->packets);
     count(&w->counters, COUNTER_TX_DATAGRAMS, run->datagrams);
     count(&w->counters, COUNTER_TX_BYTES, run->bytes);
@@ -260,10 +271,11 @@ static void count_lost(struct worker *w, const struct run *run, int error)
         capture_run(w->capture, &w->forward, run, send_error_reason(error));
     if (send_error_reason(error) == DROP_send_failed) {
         struct send_error e = {.error = error, .local = true};
-        memcpy(e.peer, w->forward.tables->peers[run->peer].address, sizeof e.peer);
+        memcpy(e.peer, w->forward.tables->peers[run->way.peer].address, sizeof e.peer);
         count_peer_error(w, &e);
     } else if (error == EMSGSIZE) {
-        forward_too_big(&w->forward, run->peer, &w->queue.pieces[run->first_piece], run->pieces);
+        forward_too_big(&w->forward, run->way.peer, &w->queue.pieces[run->first_piece],
+                        run->pieces);
         write_reply(w, DROP_too_big);
     }
 }
@@ -315,8 +327,8 @@ static bool handle_send_error(struct worker *w, const struct underlay *u, const 
     return false;
 }
 
-/* Sends and forgets what the send queue holds. */
-static void flush(void *owner)
+/* Sends what the send queue holds. */
+static void send_runs(void *owner)
 {
     struct worker *w = owner;
     struct sendq *q = &w->queue;
@@ -324,7 +336,8 @@ static void flush(void *owner)
     for (size_t i = 0; i < q->run_count;) {
         const struct underlay *u = underlay_of(w, &q->runs[i]);
         size_t n = 1;
-        while (i + n < q->run_count && n < UNDERLAY_BATCH && underlay_of(w, &q->runs[i + n]) == u)
+        while (i + n < q->run_count && n < UNDERLAY_BATCH &&
+               leave_together(w, &q->runs[i], &q->runs[i + n]))
             n++;
         int error;
         size_t sent = underlay_send(u, w->forward.tables, q, &q->runs[i], n, &error);
@@ -338,7 +351,7 @@ static void flush(void *owner)
             i += !retried;
         }
     }
-    sendq_reset(q);
+    w->unheard |= q->run_count > 0;
 }
 
 static void fail_tun(struct worker *w, int error)
@@ -354,7 +367,7 @@ static void drain_tun(struct worker *w)
     for (int i = 0; i < TUN_BUDGET; i++) {
         struct packet p;
         if (offset + HEADROOM + TUN_PACKET_MAX > TUN_BUFFER) {
-            flush(w);
+            sendq_flush(&w->queue);
             offset = 0;
         }
         int error =
@@ -372,7 +385,7 @@ static void drain_tun(struct worker *w)
         write_reply(w, reason);
         offset += (HEADROOM + p.len + 63) & ~(size_t)63;
     }
-    flush(w);
+    sendq_flush(&w->queue);
 }
 
 /* --- rx: from the underlay to the TUN ------------------------------------------------------------------------- */
@@ -503,7 +516,7 @@ static void drain_underlay(struct worker *w, unsigned which)
         w->overflows[which] = w->receiver.overflows;
         more = n == UNDERLAY_RECEIVE_BATCH;
     }
-    flush(w); /* answers to peers */
+    sendq_flush(&w->queue); /* answers to peers */
 }
 
 /* --- the loop ------------------------------------------------------------------------------------------------- */
@@ -535,6 +548,12 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
             drain_underlay(w, which);
         }
     }
+    if (w->unheard && w->forward.now_ms - w->heard_ms >= ERROR_QUEUE_MS) {
+        w->unheard = false;
+        w->heard_ms = w->forward.now_ms;
+        for (size_t i = 0; i < 2; i++)
+            drain_errors(w, &w->engine->underlays[i]);
+    }
     rcu_leave(&w->engine->rcu, w->index);
 }
 
@@ -544,12 +563,12 @@ static void *run(void *argument)
     struct epoll_event events[SOURCES];
     while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
         counter_bump(&w->rounds, 1);
-        int n = epoll_wait(w->epoll_fd, events, SOURCES, -1);
+        int n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);
         if (n < 0 && errno != EINTR) {
             report(w, &(struct event){.kind = EVENT_WORKER_FAILED, .error = errno});
             break;
         }
-        if (n > 0)
+        if (n >= 0)
             serve(w, events, n);
     }
     return NULL;

@@ -71,7 +71,6 @@ static void flush(void *owner)
     b->flushes++;
     for (size_t i = 0; i < b->queue.run_count; i++)
         count(&b->counters, COUNTER_TX_FORWARDED, b->queue.runs[i].packets);
-    sendq_reset(&b->queue);
 }
 
 /* The last bed's memory: fuzzing makes thousands a second, and fresh pages are what that would cost. */
@@ -86,7 +85,7 @@ struct bed *bed_new(enum format format)
     memset(b, 0, sizeof *b);
     b->tables = bed_tables(1, NULL);
     b->queue.max_datagrams = RUN_DATAGRAMS;
-    b->queue.flush = flush;
+    b->queue.send = flush;
     b->queue.owner = b;
     b->f.format = format;
     b->f.tables = b->tables;
@@ -123,7 +122,7 @@ static void check_balance(const struct bed *b)
 
 void bed_free(struct bed *b)
 {
-    flush(b);
+    sendq_flush(&b->queue);
     check_balance(b);
     for (size_t i = 0; i < DROP_COUNT; i++) {
         bed_drops_seen[DIRECTION_TX][i] += b->counters.drops[DIRECTION_TX][i];
@@ -201,8 +200,9 @@ size_t bed_datagrams(const struct bed *b)
     return n;
 }
 
-struct bytes bed_datagram(const struct bed *b, size_t index)
+struct bytes bed_datagram(struct bed *b, size_t index)
 {
+    sendq_arrange(&b->queue);
     const struct run *run = b->queue.runs;
     for (; index >= run->datagrams; run++)
         index -= run->datagrams;

@@ -53,7 +53,7 @@ struct bytes {
 struct bytes bed_frame(uint32_t peer, const struct sample *s);
 
 /* A copy of the datagram that waits in the queue at that place. */
-struct bytes bed_datagram(const struct bed *b, size_t index);
+struct bytes bed_datagram(struct bed *b, size_t index);
 size_t bed_datagrams(const struct bed *b);
 
 uint64_t bed_counter(const struct bed *b, enum counter counter);

@@ -82,7 +82,7 @@ static void flush(struct bed *b, struct capture *c, enum drop reason)
 {
     for (size_t i = 0; i < b->queue.run_count; i++)
         capture_run(c, &b->f, &b->queue.runs[i], reason);
-    b->queue.flush(b);
+    sendq_flush(&b->queue);
 }
 
 static void a_packet_is_shown_as_it_came_and_as_it_went(void)

@@ -290,7 +290,7 @@ static void arp_is_consumed_and_answered(void)
     CHECK_EQ(bed_rx(b, peer(b, 0), frame.data, frame.len, 0), DROP_NONE);
     CHECK_EQ(bed_counter(b, COUNTER_RX_CONSUMED), 1);
     CHECK_EQ(bed_datagrams(b), 1);
-    CHECK_EQ(b->queue.runs[0].peer, 0);
+    CHECK_EQ(b->queue.runs[0].way.peer, 0);
     CHECK_EQ(b->queue.runs[0].packets, 0);
     struct bytes reply = bed_datagram(b, 0);
     CHECK_EQ(reply.len, VXLAN_OVERHEAD + 28);
@@ -311,7 +311,7 @@ static void solicitations_are_consumed_and_answered(void)
     struct bytes frame = broadcast(ETHERTYPE_IPV6, s.data, s.len);
     CHECK_EQ(bed_rx(b, peer(b, 1), frame.data, frame.len, 0), DROP_NONE);
     CHECK_EQ(bed_counter(b, COUNTER_RX_CONSUMED), 1);
-    CHECK_EQ(b->queue.runs[0].peer, 1);
+    CHECK_EQ(b->queue.runs[0].way.peer, 1);
     struct bytes reply = bed_datagram(b, 0);
     CHECK_EQ(reply.len, VXLAN_OVERHEAD + 72);
     CHECK_BYTES(reply.data + 8, ((const uint8_t[]){2, 0, 0, 0, 2, 4, 2, 0, 0, 0, 1, 6, 0x86, 0xdd}),

@@ -1,5 +1,6 @@
 /* Covers core/forward from the TUN to the underlay: exact datagrams, segmentation, drops and who is
  * told. */
+#include "../core/flow.h"
 #include "../core/gso.h"
 
 #include "bed.h"
@@ -24,7 +25,7 @@ static void udp_format_is_the_packet_itself(void)
     struct packet p = plain_packet(&s);
     CHECK_EQ(bed_tx(b, &p), DROP_NONE);
     CHECK_EQ(bed_datagrams(b), 1);
-    CHECK_EQ(b->queue.runs[0].peer, 0);
+    CHECK_EQ(b->queue.runs[0].way.peer, 0);
     CHECK_EQ(b->queue.runs[0].packets, 1);
     CHECK_EQ(bed_datagram(b, 0).len, s.len);
     CHECK_BYTES(bed_datagram(b, 0).data, expected, s.len);
@@ -40,7 +41,7 @@ static void check_vxlan(const char *dst, uint32_t peer, const uint8_t *ethernet)
     struct packet p = plain_packet(&s);
     CHECK_EQ(bed_tx(b, &p), DROP_NONE);
     CHECK_EQ(bed_datagrams(b), 1);
-    CHECK_EQ(b->queue.runs[0].peer, peer);
+    CHECK_EQ(b->queue.runs[0].way.peer, peer);
     struct bytes d = bed_datagram(b, 0);
     CHECK_EQ(d.len, VXLAN_OVERHEAD + s.len);
     CHECK_BYTES(d.data, ((const uint8_t[]){8, 0, 0, 0, 1, 2, 3, 0}), 8);
@@ -156,17 +157,40 @@ static void a_queue_that_fills_up_within_a_super_packet_loses_nothing(void)
     bed_free(b);
 }
 
-static void equal_packets_to_one_peer_share_a_run(void)
+static void send_from_port(struct bed *b, const char *dst, uint16_t port)
+{
+    struct sample s = SAMPLE(.payload = 40, .dst = dst);
+    put16(s.data + s.upper, port);
+    put16(s.data + s.upper + 2, 80);
+    seal(&s);
+    struct packet p = plain_packet(&s);
+    CHECK_EQ(bed_tx(b, &p), DROP_NONE);
+}
+
+static void equal_packets_of_one_flow_share_a_run(void)
 {
     struct bed *b = bed_new(FORMAT_VXLAN);
-    for (int i = 0; i < 6; i++) {
-        struct sample s = SAMPLE(.payload = 40, .dst = i < 4 ? "10.42.2.5" : "10.42.3.5");
-        struct packet p = plain_packet(&s);
-        CHECK_EQ(bed_tx(b, &p), DROP_NONE);
-    }
+    for (int i = 0; i < 6; i++)
+        send_from_port(b, i < 4 ? "10.42.2.5" : "10.42.3.5", 4000);
     CHECK_EQ(b->queue.run_count, 2);
     CHECK_EQ(b->queue.runs[0].datagrams, 4);
     bed_free(b);
+}
+
+/* VXLAN's ports tell flows apart, and use all there are; flannel's udp has one. */
+static void flows_leave_from_ports_of_their_own(void)
+{
+    for (enum format format = FORMAT_UDP; format <= FORMAT_VXLAN; format++) {
+        struct bed *b = bed_new(format);
+        unsigned used = 0;
+        for (uint16_t i = 0; i < 200; i++)
+            send_from_port(b, "10.42.2.5", (uint16_t)(4000 + i % 100));
+        for (size_t i = 0; i < b->queue.run_count; i++)
+            used |= 1u << b->queue.runs[i].way.port;
+        CHECK_EQ(used, format == FORMAT_UDP ? 1 : (1u << FLOW_PORTS) - 1);
+        CHECK_EQ(b->queue.run_count, format == FORMAT_UDP ? 200 / RUN_DATAGRAMS + 1 : FLOW_PORTS);
+        bed_free(b);
+    }
 }
 
 static enum drop drop_of(struct bed *b, struct sample s)
@@ -262,7 +286,7 @@ static void segments_above_the_mtu_are_too_big(void)
 }
 
 /* Puts fragments together at their places and checks that they are the packet one hop on. */
-static void check_fragments(const struct bed *b, size_t mtu, const uint8_t *expected, size_t len,
+static void check_fragments(struct bed *b, size_t mtu, const uint8_t *expected, size_t len,
                             size_t first, size_t count, size_t overhead)
 {
     uint8_t *whole = owned(len);
@@ -423,7 +447,7 @@ static void the_last_fragment_fills_the_path(void)
     CHECK_EQ(bed_tx(b, &p), DROP_NONE);
     CHECK_EQ(bed_datagrams(b), 2);
     check_fragments(b, MTU, expected, s.len, 0, 2, 0);
-    b->queue.flush(b);
+    sendq_flush(&b->queue);
 
     struct sample super = SAMPLE(.payload = 21, .fragment = RESERVED_FLAG);
     p = super_packet(&super, 11);
@@ -462,10 +486,10 @@ static void refused_datagrams_are_reported(void)
         CHECK_EQ(bed_tx(b, &p), DROP_NONE);
         const struct run *run = &b->queue.runs[0];
         const struct iovec *pieces = &b->queue.pieces[run->first_piece];
-        forward_too_big(&b->f, run->peer, pieces, run->pieces);
+        forward_too_big(&b->f, run->way.peer, pieces, run->pieces);
         CHECK_EQ(b->f.reply_len, 0); /* nothing is known */
         narrow_path(b, 0, 1280);
-        forward_too_big(&b->f, run->peer, pieces, run->pieces);
+        forward_too_big(&b->f, run->way.peer, pieces, run->pieces);
         CHECK_EQ(b->f.reply_len, 576);
         CHECK_EQ(b->f.reply[20], 3);
         CHECK_EQ(b->f.reply[21], 4);
@@ -505,7 +529,7 @@ static void dscp_and_ecn_are_copied_outward(void)
         b->tables->peers[v6].flags = compatible ? PEER_NO_ECN : 0;
         struct packet p = plain_packet(&s);
         CHECK_EQ(bed_tx(b, &p), DROP_NONE);
-        CHECK_EQ(b->queue.runs[0].tos, compatible ? 0xb8 : tos);
+        CHECK_EQ(b->queue.runs[0].way.tos, compatible ? 0xb8 : tos);
         bed_free(b);
     }
 }
@@ -562,7 +586,8 @@ const struct test forward_tx_tests[] = {
     {"super-packets are cut, and add up at the receiver", super_packets_are_cut},
     {"a queue that fills up within a super-packet loses nothing",
      a_queue_that_fills_up_within_a_super_packet_loses_nothing},
-    {"equal packets to one peer share a run", equal_packets_to_one_peer_share_a_run},
+    {"equal packets of one flow share a run", equal_packets_of_one_flow_share_a_run},
+    {"flows leave from ports of their own", flows_leave_from_ports_of_their_own},
     {"drops are counted, and answered where they should be", drops_are_counted_and_answered},
     {"packets of exactly the MTU pass", packets_of_exactly_the_mtu_pass},
     {"segments above the MTU are too big", segments_above_the_mtu_are_too_big},

@@ -77,7 +77,7 @@ static void damaged_packets_to_peers(void)
             bed_tx(b, &p);
             for (size_t n = bed_datagrams(b); n > 0; n--)
                 CHECK(bed_datagram(b, n - 1).len <= BED_MTU + VXLAN_OVERHEAD);
-            b->queue.flush(b);
+            sendq_flush(&b->queue);
             b->f.now_ms++;
         }
         CHECK(bed_counter(b, COUNTER_TX_FORWARDED) > ROUNDS / 20);
@@ -120,7 +120,7 @@ static void damaged_datagrams_of_peers(void)
             CHECK(first <= d.len && (first > 0 || d.len == 0));
             bed_rx(b, &b->tables->peers[random_below(2)], d.data, d.len, gro_size);
             check_handed_over(b, d.len);
-            b->queue.flush(b);
+            sendq_flush(&b->queue);
             b->f.now_ms++;
         }
         CHECK(bed_counter(b, COUNTER_RX_FORWARDED) > ROUNDS / 20);

@@ -83,7 +83,7 @@ export function modelStep(host: Host, step: Step): string[] {
       return host.rx(step).map(({ verdict, length }) => `${length} bytes: ${verdict ?? ""}`);
     case "flush": {
       const { datagrams, written } = host.flush();
-      return [...datagrams.map(datagramLine), ...written.map(writtenLine)];
+      return [...datagramLines(datagrams), ...written.map(writtenLine)];
     }
   }
 }
@@ -127,11 +127,12 @@ export function coreStatistics(response: Buffer, counters: readonly string[]): s
 }
 
 function flushLines(reader: Reader): string[] {
-  const lines: string[] = [];
+  const datagrams: Datagram[] = [];
   for (let n = reader.u32(); n > 0; n--) {
-    const datagram = { peer: reader.u32(), tos: reader.u8(), data: reader.bytes(reader.u32()) };
-    lines.push(datagramLine(datagram));
+    const [peer, port, tos] = [reader.u32(), reader.u8(), reader.u8()];
+    datagrams.push({ peer, port, tos, data: reader.bytes(reader.u32()) });
   }
+  const lines = datagramLines(datagrams);
   for (let n = reader.u32(); n > 0; n--) {
     const [gso, mss, partial, start, offset] = [
       reader.u8(),
@@ -158,8 +159,11 @@ function replyLines(reply: Bytes): string[] {
   return reply.length === 0 ? [] : [`reply: ${hex(reply)}`];
 }
 
-function datagramLine({ peer, tos, data }: Datagram): string {
-  return `to peer ${peer}, tos ${tos}: ${hex(data)}`;
+/** Which way's datagrams leave first is left open: only those of one peer and port keep their order. */
+function datagramLines(datagrams: readonly Datagram[]): string[] {
+  return [...datagrams]
+    .sort((a, b) => a.peer - b.peer || a.port - b.port)
+    .map(({ peer, port, tos, data }) => `to peer ${peer} from port ${port}, tos ${tos}: ${hex(data)}`);
 }
 
 function writtenLine({ data, offload, segments }: Written): string {

@@ -133,7 +133,7 @@ export class Host {
     this.#count("rx consumed");
     const world = this.#world;
     const peer = world?.peers.findIndex(({ address }) => equal(address, received.source)) ?? 0;
-    this.#send([{ peer, tos: 0, data: writeFrame(world?.self.vni ?? 0, result.answer) }]);
+    this.#send([{ peer, port: 0, tos: 0, data: writeFrame(world?.self.vni ?? 0, result.answer) }]);
     return null;
   }
 

@@ -3,6 +3,7 @@ import { checkAddresses } from "./addresses.js";
 import { be16, type Bytes, replaced } from "./bytes.js";
 import { checksum } from "./checksum.js";
 import { outerTos } from "./ecn.js";
+import { flowPort } from "./flow.js";
 import { fragment } from "./fragment.js";
 import { headerLength, type IpPacket, parseIp, totalLength, writeIp } from "./ip.js";
 import type { Paths } from "./path.js";
@@ -17,6 +18,8 @@ export type Format = "udp" | "vxlan";
 export interface Datagram {
   /** Row of the peer it goes to. */
   readonly peer: number;
+  /** The source port it leaves from, by its number. */
+  readonly port: number;
   readonly tos: number;
   readonly data: Bytes;
 }
@@ -53,6 +56,7 @@ export function encapsulate(
   if (typeof pieces === "string") return { reason: pieces, packet, mtu };
   return pieces.map((piece) => ({
     peer: row,
+    port: format === "vxlan" ? flowPort(packet) : 0,
     tos: outerTos(piece.tos, peer.noEcn),
     data: wrap(format, world, peer, { ...piece, ttl: piece.ttl - 1 }),
   }));
