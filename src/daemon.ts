@@ -9,6 +9,7 @@
  * the end. Stopping closes in reverse order and keeps the lease and subnet.env, so that a restart keeps the subnet.
  */
 import { closeSync, mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { EXIT_FAILED, EXIT_LEFT, EXIT_OK, WeftError } from "./config/errors.js";
@@ -55,6 +56,8 @@ const AUDIT_MS = 1000;
 const ESTATE_PAUSE_MS = 500;
 /** Who is ready for so long is not one of those that keep dying. */
 const LASTING_MS = 1000;
+/** With fewer, two workers cost round trips more than they give bulk traffic (docs/performance.md). */
+const CORES_FOR_TWO = 4;
 /** So many rejected leases of one change get a line in the log. */
 const MOST_LINES = 20;
 
@@ -361,6 +364,7 @@ class Daemon implements Subject {
       underlay4: underlay.publicIp !== null,
       underlay6: underlay.publicIpv6 !== null && backend.type === "vxlan",
       offloads: this.#options.offloads,
+      workers: this.#options.workers ?? (availableParallelism() >= CORES_FOR_TWO ? 2 : 1),
     };
     const fds = predecessor?.fds ?? this.#inheritance.fds;
     const dataplane = this.#resumed(settings) ?? this.#openAnew({ ...settings, adopt: fds });

@@ -155,12 +155,13 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
     if (!binding_get_arguments(env, info, &object, 1))
         return NULL;
     char tun[IFNAMSIZ], format[8];
-    uint32_t port = 0;
+    uint32_t port = 0, workers = 1;
     napi_value offloads = get_property(env, object, "offloads");
     napi_value adopt = get_property(env, object, "adopt");
     get_string(env, get_property(env, object, "tun"), tun, sizeof tun);
     get_string(env, get_property(env, object, "format"), format, sizeof format);
     napi_get_value_uint32(env, get_property(env, object, "port"), &port);
+    napi_get_value_uint32(env, get_property(env, object, "workers"), &workers);
     struct engine_options options = {
         .tun = tun,
         .format = strcmp(format, "vxlan") == 0 ? FORMAT_VXLAN : FORMAT_UDP,
@@ -171,6 +172,7 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
         .uso = list_has(env, offloads, "uso"),
         .gso = list_has(env, offloads, "gso"),
         .gro = list_has(env, offloads, "gro"),
+        .workers = workers,
     };
     for (size_t i = 0; i < ENGINE_FDS; i++)
         options.adopt[i] = get_fd(env, adopt, fd_names[i]);

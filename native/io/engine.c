@@ -26,13 +26,12 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
         *failure = (struct failure){.error = ENOMEM, .call = "aligned_alloc"};
         return NULL;
     }
-    *e = (struct engine){
-        .format = o->format,
-        .tun = {.fd = -1},
-        .underlays = {{.fd = -1}, {.fd = -1}},
-        .gro = o->gro,
-        /* One thread drains both directions: for round trips that beats two on few cores. */
-        .worker_count = 1};
+    *e = (struct engine){.format = o->format,
+                         .tun = {.fd = -1},
+                         .underlays = {{.fd = -1}, {.fd = -1}},
+                         .gro = o->gro,
+                         /* Each direction has one thread, so that packets keep their order. */
+                         .worker_count = o->workers == 2 ? 2 : 1};
     e->rcu.workers = e->worker_count;
     /* Sockets first: a port in use must not make a device appear and vanish. */
     if (open_underlays(e, o, failure) < 0 ||

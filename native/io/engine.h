@@ -22,6 +22,7 @@ struct engine_options {
     uint16_t port;
     bool underlay4, underlay6;
     bool tso, uso, gso, gro; /* offloads that may be used */
+    unsigned workers;        /* 1, or 2: one for each direction */
     int adopt[ENGINE_FDS];   /* descriptors to duplicate where they fit; -1: none */
 };
 

@@ -74,6 +74,13 @@ static int watch(const struct worker *w, int fd, enum source source)
     return fd < 0 ? 0 : epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+static int watch_underlays(const struct worker *w)
+{
+    if (watch(w, w->engine->underlays[0].fd, SOURCE_UNDERLAY4) < 0)
+        return -1;
+    return watch(w, w->engine->underlays[1].fd, SOURCE_UNDERLAY6);
+}
+
 struct worker *worker_create(struct engine *engine, unsigned index, struct failure *failure)
 {
     struct worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
@@ -102,9 +109,8 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
     w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->rounds_seen = UINT64_MAX;
     if (w->epoll_fd < 0 || w->wake_fd < 0 || watch(w, w->wake_fd, SOURCE_WAKE) < 0 ||
-        watch(w, engine->tun.fd, SOURCE_TUN) < 0 ||
-        watch(w, engine->underlays[0].fd, SOURCE_UNDERLAY4) < 0 ||
-        watch(w, engine->underlays[1].fd, SOURCE_UNDERLAY6) < 0) {
+        (index == 0 && watch(w, engine->tun.fd, SOURCE_TUN) < 0) ||
+        (index == engine->worker_count - 1 && watch_underlays(w) < 0)) {
         *failure = (struct failure){.error = errno, .call = "epoll of a worker"};
         worker_destroy(w);
         return NULL;

@@ -151,6 +151,16 @@ export const offloads: Type<readonly Offload[]> = {
   },
 };
 
+/** Null: as many as suit the machine. */
+export const workers: Type<{ readonly count: number | null }> = {
+  metavar: "N",
+  expects: "1, 2 or auto",
+  parse: (value) => {
+    if (value === "auto") return { count: null };
+    return value === "1" || value === "2" ? { count: Number(value) } : null;
+  },
+};
+
 export const logLevel: Type<LogLevel> = {
   metavar: "LEVEL",
   expects: `one of ${LOG_LEVELS.join(", ")}`,

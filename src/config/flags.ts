@@ -17,6 +17,7 @@ import {
   keyPrefix,
   logLevel,
   offloads,
+  workers,
   path,
   peerAliases,
   regex,
@@ -188,6 +189,12 @@ export const FLAGS = {
     type: offloads,
     default: OFFLOADS.join(","),
     help: "Offloads that may be used where the kernel has them, or `none`.",
+  },
+  workers: {
+    group: "host",
+    type: workers,
+    default: "auto",
+    help: "Threads that carry packets: 1, or 2 for one per direction. `auto` takes 2 on machines with 4 or more cores.",
   },
   "run-dir": {
     group: "host",

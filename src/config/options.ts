@@ -64,6 +64,8 @@ export interface Options {
   /** Take over from the daemon that runs. */
   readonly replace: boolean;
   readonly offloads: readonly Offload[];
+  /** Threads that carry packets; null for as many as suit the machine. */
+  readonly workers: number | null;
   readonly logLevel: LogLevel;
   /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */
   readonly warnings: readonly string[];

@@ -88,6 +88,7 @@ function toOptions(
     reclaim: values.reclaim,
     replace: values.replace,
     offloads: values.offload,
+    workers: values.workers.count,
     logLevel: values["log-level"] ?? (values.v > 0 ? "debug" : "info"),
     warnings,
   };

@@ -28,6 +28,8 @@ export interface OpenOptions {
   readonly underlay6: boolean;
   /** Offloads that may be used if the kernel has them. */
   readonly offloads: readonly Offload[];
+  /** Threads that carry packets: 1, or 2 for one per direction. */
+  readonly workers: number;
   /**
    * Descriptors that another daemon opened. Each is duplicated where it is what would be opened now, else left alone;
    * closing them is the caller's.
