@@ -200,7 +200,7 @@ static void forward_out(void *of)
         if (forward_tx(&w->bed->f, &p) != DROP_NONE)
             errx(1, "dropped");
     }
-    w->bed->queue.flush(w->bed);
+    sendq_flush(&w->bed->queue);
 }
 
 static void forward_in(void *of)
