@@ -154,15 +154,14 @@ function describe(record: CaptureRecord, number: number, context: CaptureContext
  * out where that is allowed (RFC 768), and where what it covers has been cut.
  */
 function outerHeaders(
-  { step, peer, tos, port: peerPort, bytes, length }: CaptureRecord,
+  { step, peer, tos, port: sourcePort, bytes, length }: CaptureRecord,
   { self: { port, source4, source6 } }: CaptureContext,
 ): Uint8Array[] {
   const family = peer?.family ?? 4;
   const unknown = ipFromBytes(new Uint8Array(family === 4 ? 4 : 16));
   const here = (family === 4 ? source4 : source6) ?? unknown;
   const there = peer ?? unknown;
-  const [source, destination, sourcePort] =
-    step === "underlay-in" ? [there, here, peerPort] : [here, there, port];
+  const [source, destination] = step === "underlay-in" ? [there, here] : [here, there];
   const fields = { source, destination, protocol: PROTOCOL.udp, tos };
   const udp = udpHeader(sourcePort, port, length);
   if (family === 6 && bytes.length === length) {

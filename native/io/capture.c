@@ -275,7 +275,7 @@ void capture_verdict(struct capture *c, const struct forward *f, enum drop reaso
 
 /* --- what goes out -------------------------------------------------------------------------------------------- */
 
-void capture_run(struct capture *c, const struct forward *f, const struct run *run,
+void capture_run(struct capture *c, const struct forward *f, const struct run *run, uint16_t port,
                  enum drop reason)
 {
     const uint8_t *peer = f->tables->peers[run->way.peer].address;
@@ -291,6 +291,7 @@ void capture_run(struct capture *c, const struct forward *f, const struct run *r
             } else {
                 r->reason = (uint8_t)reason;
                 r->tos = run->way.tos;
+                r->port = port;
             }
         }
         at += n;

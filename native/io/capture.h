@@ -51,7 +51,7 @@ struct capture_record {
     uint32_t captured, length;
     uint32_t parts;   /* datagrams that a packet became, or packets coalesced into it */
     uint16_t mss;     /* of a super-packet, else 0 */
-    uint16_t port;    /* source port of a datagram received */
+    uint16_t port;    /* source port of a datagram */
     uint8_t peer[16]; /* underlay address; zero: none, or unknown */
     uint8_t reserved[16];
 };
@@ -112,7 +112,7 @@ void capture_underlay_in(struct capture *c, const struct forward *f, const struc
 void capture_verdict(struct capture *c, const struct forward *f, enum drop reason, bool consumed);
 
 /* A run was sent, or dropped for `reason`. */
-void capture_run(struct capture *c, const struct forward *f, const struct run *run,
+void capture_run(struct capture *c, const struct forward *f, const struct run *run, uint16_t port,
                  enum drop reason);
 /* `segments` packets, coalesced into *p and `n` pieces behind it, were written to the TUN, or dropped. */
 void capture_tun_out(struct capture *c, const struct forward *f, const struct packet *p,

@@ -93,11 +93,14 @@ static int open_sender(struct underlay *u, uint16_t *port, const char **call)
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0 ||
         set_options(fd, u->family) < 0)
         return -1;
-    while (*port != 0) /* behind 65535 */
-        if (bind_wildcard(fd, u->family, (*port)++) == 0)
+    for (; *port != 0; (*port)++) { /* up to 65535 */
+        if (bind_wildcard(fd, u->family, *port) == 0) {
+            u->sender_ports[u->sender_count - 1] = (*port)++;
             return 0;
-        else if (errno != EADDRINUSE)
+        }
+        if (errno != EADDRINUSE)
             return -1;
+    }
     return -1;
 }
 
@@ -189,6 +192,11 @@ static void address_message(struct msghdr *m, struct envelope *e, const struct u
 int underlay_sender(const struct underlay *u, const struct run *run)
 {
     return u->sender_count == 0 ? u->fd : u->senders[run->way.port % u->sender_count];
+}
+
+uint16_t underlay_source_port(const struct underlay *u, const struct run *run)
+{
+    return u->sender_count == 0 ? u->port : u->sender_ports[run->way.port % u->sender_count];
 }
 
 size_t underlay_send(const struct underlay *u, const struct tables *tables, const struct sendq *q,

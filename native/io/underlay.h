@@ -25,6 +25,7 @@ struct underlay {
     uint16_t port;
     bool gso; /* the kernel has UDP_SEGMENT */
     int senders[FLOW_PORTS];
+    uint16_t sender_ports[FLOW_PORTS];
     unsigned sender_count; /* 0: datagrams leave from fd */
 };
 
@@ -37,8 +38,9 @@ int underlay_open(struct underlay *u, int adopted, int family, uint16_t port, bo
                   bool gso, bool gro, struct failure *failure);
 void underlay_close(struct underlay *u);
 
-/* The socket that a run is sent from. */
+/* The socket that a run is sent from, and its port. */
 int underlay_sender(const struct underlay *u, const struct run *run);
+uint16_t underlay_source_port(const struct underlay *u, const struct run *run);
 
 /*
  * Sends `n` runs (at most UNDERLAY_BATCH, all to peers of this family and from one socket), in order, each with one

@@ -214,7 +214,8 @@ static void count_sent(struct worker *w, const struct run *run)
     counter_bump(&stats->tx_packets, run->datagrams);
     counter_bump(&stats->tx_bytes, run->bytes);
     if (w->capture != NULL)
-        capture_run(w->capture, &w->forward, run, DROP_NONE);
+        capture_run(w->capture, &w->forward, run, underlay_source_port(underlay_of(w, run), run),
+                    DROP_NONE);
 }
 
 static enum drop send_error_reason(int error)
@@ -274,7 +275,8 @@ static void count_lost(struct worker *w, const struct run *run, int error)
     count_drops(&w->counters, DIRECTION_TX, send_error_reason(error), run->packets);
     count(&w->counters, COUNTER_TX_DATAGRAMS_LOST, run->continued);
     if (w->capture != NULL)
-        capture_run(w->capture, &w->forward, run, send_error_reason(error));
+        capture_run(w->capture, &w->forward, run, underlay_source_port(underlay_of(w, run), run),
+                    send_error_reason(error));
     if (send_error_reason(error) == DROP_send_failed) {
         struct send_error e = {.error = error, .local = true};
         memcpy(e.peer, w->forward.tables->peers[run->way.peer].address, sizeof e.peer);

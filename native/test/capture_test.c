@@ -81,7 +81,7 @@ static void rx(struct bed *b, struct capture *c, uint32_t peer, struct bytes d)
 static void flush(struct bed *b, struct capture *c, enum drop reason)
 {
     for (size_t i = 0; i < b->queue.run_count; i++)
-        capture_run(c, &b->f, &b->queue.runs[i], reason);
+        capture_run(c, &b->f, &b->queue.runs[i], 50000, reason);
     sendq_flush(&b->queue);
 }
 

@@ -29,7 +29,7 @@ export interface CaptureRecord {
   readonly parts: number;
   /** Of a super-packet, else 0. */
   readonly mss: number;
-  /** Source port of a datagram received. */
+  /** Source port of a datagram. */
   readonly port: number;
   /** Underlay address of the other side; null: none, or not known. */
   readonly peer: Ip | null;

@@ -84,6 +84,7 @@ test("without any setting, flannel's defaults hold", (t) => {
     reclaim: false,
     replace: false,
     offloads: ["tso", "uso", "gso", "gro"],
+    workers: null,
     logLevel: "info",
     warnings: [],
   });
