@@ -1,10 +1,11 @@
 /**
- * What faults are done to: two weft nodes with a pod each, a bad wire between them, and accounted traffic between the
- * pods, both ways.
+ * What faults are done to: two weft nodes with a pod each, whose daemons are services, a bad wire between them, and
+ * accounted traffic between the pods, both ways.
  *
- *     pod1 ─ cni0 ─ host1: weftd ── wire ── br0 ─┬─ host2: weftd ─ cni0 ─ pod2
- *                                                └─ host3: etcd, if routes come from there
+ *     pod1 ─ cni0 ─ host1: manager, weftd ── wire ── br0 ─┬─ host2: manager, weftd ─ cni0 ─ pod2
+ *                                                         └─ host3: etcd, if routes come from there
  */
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "../support/agent.js";
 import type { Etcd } from "../support/etcd.js";
@@ -12,8 +13,10 @@ import { EtcdBed } from "../support/etcd-bed.js";
 import { Bed, type Host } from "../support/hosts.js";
 import { Ledger, type StreamOptions } from "../support/ledger.js";
 import { type Node, Overlay, ports } from "../support/overlay.js";
-import { type OnCleanup, until } from "../support/process.js";
+import { type OnCleanup, temporaryDirectory, until } from "../support/process.js";
+import { Service } from "../support/service.js";
 import { mustPing } from "../support/traffic.js";
+import { Troublemaker } from "../support/troubled.js";
 import { Wire } from "../support/wire.js";
 import { type Account, readPlaces, settle, type Way } from "./account.js";
 
@@ -32,13 +35,13 @@ export type Accounts = readonly [Account, Account];
 const LEDGER_PORT = 7000;
 /** The address of the switch, and of routers that tests play. */
 export const WIRE_END = "192.0.2.254";
-/** How long SIGUSR2 blocks the event loop of a bench's daemon. */
-export const BLOCKED_MS = 2000;
+/** A host whose daemon is a service of a service manager, and the pod behind it. */
+export interface BenchNode extends Node {
+  readonly service: Service;
+}
 
-const blockable = {
-  nodeArgs: [`--import=${new URL("../support/block-loop.js", import.meta.url).href}`],
-  env: { BLOCK_LOOP_MS: String(BLOCKED_MS) },
-};
+/** Longer than a daemon may be held up on a busy machine, and half of what a hung one may take to be replaced. */
+const WATCHDOG_SECONDS = 5;
 
 export class Bench {
   #carried = 0;
@@ -47,19 +50,21 @@ export class Bench {
   private constructor(
     readonly bed: Bed,
     readonly wire: Wire,
-    readonly nodes: readonly [Node, Node],
+    readonly nodes: readonly [BenchNode, BenchNode],
     /** Null when routes come from a file. */
     readonly etcd: Etcd | null,
     readonly options: BenchOptions,
     /** Sends from the wire what anybody could. */
     readonly stranger: Agent,
+    /** Troubles daemons from inside. */
+    readonly troublemaker: Troublemaker,
     private readonly ledger: Ledger,
   ) {}
 
   static async create(onCleanup: OnCleanup, options: BenchOptions): Promise<Bench> {
     const { format, registry } = options;
     const ledger = await Ledger.build(onCleanup);
-    const { bed, etcd, startNode } =
+    const { bed, etcd, argsOf } =
       registry === "file" ? await fromFile(onCleanup, format) : await fromEtcd(onCleanup, format);
     for (const { ns } of bed.hosts) {
       // Multicast of IPv6 would be dropped, and counted among the losses.
@@ -70,9 +75,24 @@ export class Bench {
       await ns.run("sysctl", ["-qew", "net.bridge.bridge-nf-call-iptables=0"]);
     }
     const wire = await Wire.cut(bed, bed.host(1), ports[format], onCleanup);
+    const troublemaker = await Troublemaker.create(onCleanup);
+    const directory = await temporaryDirectory(onCleanup);
+    const startNode = async (host: Host): Promise<BenchNode> => {
+      const service = await Service.start(host.ns, join(directory, `host${host.index}`), {
+        ...troublemaker.options,
+        args: argsOf(host),
+        watchdogSeconds: WATCHDOG_SECONDS,
+      });
+      return {
+        host,
+        service,
+        weftd: service.weftd,
+        pod: await host.addPod(await service.weftd.podNetwork()),
+      };
+    };
     const nodes = await Promise.all([startNode(bed.host(1)), startNode(bed.host(2))]);
     const stranger = await Agent.start(bed.wire);
-    const bench = new Bench(bed, wire, nodes, etcd, options, stranger, ledger);
+    const bench = new Bench(bed, wire, nodes, etcd, options, stranger, troublemaker, ledger);
     await bench.calm(0);
     return bench;
   }
@@ -134,25 +154,28 @@ async function nothing(): Promise<void> {
   // Time passes.
 }
 
-/** Hosts, and how their nodes are started. */
+/** Hosts, and what tells their daemons where routes come from. */
 interface Ground {
   readonly bed: Bed;
   readonly etcd: Etcd | null;
-  readonly startNode: (host: Host) => Promise<Node>;
+  readonly argsOf: (host: Host) => string[];
 }
 
 async function fromFile(onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Ground> {
   const bed = await Bed.create(onCleanup, { hosts: 2 });
   const overlay = await Overlay.create(onCleanup, { format });
   for (const host of bed.hosts) await overlay.addToFile(host);
-  return { bed, etcd: null, startNode: (host) => overlay.startNode(host, blockable) };
+  return { bed, etcd: null, argsOf: () => [`--registry=file:${overlay.peersFile}`] };
 }
 
 async function fromEtcd(onCleanup: OnCleanup, format: "udp" | "vxlan"): Promise<Ground> {
   const config = { Network: "10.5.0.0/16", Backend: { Type: format } };
-  const ground = await EtcdBed.start(onCleanup, config, { hosts: 2 });
-  const { bed, etcd } = ground;
-  return { bed, etcd, startNode: (host) => ground.startNode(host, blockable) };
+  const { bed, etcd } = await EtcdBed.start(onCleanup, config, { hosts: 2 });
+  const argsOf = (host: Host): string[] => [
+    `--etcd-endpoints=${etcd.endpoint}`,
+    `--node-id=host${host.index}`,
+  ];
+  return { bed, etcd, argsOf };
 }
 
 /** Waits for something that a fault brings about; returns the milliseconds that it took. */

@@ -8,12 +8,12 @@ export const fault = defineFault({
   what: "the event loops of both daemons are blocked for 2 s",
   bounds: { lost: 0, duplicated: 0, corrupt: 0, reordered: 0, silenceMs: 250 },
   inject: async (bench) => {
-    const programs = bench.nodes.map(({ weftd }) => weftd.program);
     const released = (): number =>
-      programs.flatMap(({ stderr }) => stderr).filter((line) => line === "loop released").length;
+      bench.nodes.flatMap(({ service }) => service.manager.stderr).filter((line) => line === "loop released")
+        .length;
     const before = released();
     const accounts = await bench.traffic(async () => {
-      for (const program of programs) program.signal("SIGUSR2");
+      for (const { service } of bench.nodes) bench.troublemaker.cause(service.pid, "block 2000");
       await until("both loops go on", () => (released() === before + 2 ? true : null));
     });
     return { ...harm(accounts), silenceMs: silenceMs(accounts) };

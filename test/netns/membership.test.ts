@@ -5,12 +5,12 @@
  *                                   │
  *                                  host3: weftd ─ cni0 ─ pod             comes, talks, and leaves
  */
-import { fileURLToPath } from "node:url";
 import test from "ava";
 import { Agent, AgentError, Stream } from "../support/agent.js";
 import { Bed } from "../support/hosts.js";
 import { type Node, startOverlay } from "../support/overlay.js";
 import { mustPing } from "../support/traffic.js";
+import { Troublemaker } from "../support/troubled.js";
 
 for (const format of ["udp", "vxlan"] as const) {
   test(`${format}: a third node joins and leaves, the other two lose nothing`, async (t) => {
@@ -48,16 +48,11 @@ for (const format of ["udp", "vxlan"] as const) {
 test("JavaScript that stands still for 10 s delays no packet", async (t) => {
   t.timeout(60_000);
   const bed = await Bed.create(t.teardown, { hosts: 2 });
-  const blocker = fileURLToPath(new URL("../support/block-loop.js", import.meta.url));
-  const { nodes } = await startOverlay(
-    bed,
-    t.teardown,
-    { format: "vxlan" },
-    { nodeArgs: [`--import=${blocker}`] },
-  );
+  const troublemaker = await Troublemaker.create(t.teardown);
+  const { nodes } = await startOverlay(bed, t.teardown, { format: "vxlan" }, troublemaker.options);
   const [a, b] = nodes as [Node, Node];
   const stream = await Stream.start(a.pod.ns, b.pod.ns, b.pod.address);
-  for (const { weftd } of nodes) weftd.program.signal("SIGUSR2");
+  for (const { weftd } of nodes) troublemaker.cause(weftd.program.pid, "block 10000");
   await Promise.all(nodes.map(({ weftd }) => weftd.program.line(/^loop blocked/)));
 
   // Round trips and the stream go on while neither daemon can run a line of JavaScript.

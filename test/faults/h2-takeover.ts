@@ -1,0 +1,20 @@
+/** H2, without a gap: the next daemon takes over from the one that runs, as for an upgrade. */
+import { setTimeout as delay } from "node:timers/promises";
+import { defineFault } from "./fault.js";
+import { harm, mustHappen, silenceMs } from "./harm.js";
+
+export const fault = defineFault({
+  row: "H2",
+  what: "another process takes over from a daemon (systemctl reload)",
+  bounds: { lost: 0, duplicated: 0, corrupt: 0, reordered: 0, pauseMs: 20 },
+  inject: async (bench, chance) => {
+    const { service } = chance.pick(bench.nodes);
+    let code = -1;
+    const accounts = await bench.traffic(async () => {
+      await delay(chance.between(100, 400));
+      code = await service.reload();
+    });
+    mustHappen("takeover", code === 0);
+    return { ...harm(accounts), pauseMs: silenceMs(accounts) };
+  },
+});

@@ -1,0 +1,25 @@
+/** Daemons that a test can trouble from inside: what they are started with, and how the trouble is caused (trouble.ts). */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type OnCleanup, temporaryDirectory } from "./process.js";
+import type { WeftdOptions } from "./weftd.js";
+
+export class Troublemaker {
+  private constructor(private readonly file: string) {}
+
+  static async create(onCleanup: OnCleanup): Promise<Troublemaker> {
+    return new Troublemaker(join(await temporaryDirectory(onCleanup), "trouble"));
+  }
+
+  /** What a daemon needs to be troubled. */
+  get options(): Required<Pick<WeftdOptions, "nodeArgs" | "env">> {
+    const nodeArgs = [`--import=${new URL("./trouble.js", import.meta.url).href}`];
+    return { nodeArgs, env: { TROUBLE: this.file } };
+  }
+
+  /** `what`: a line as trouble.ts reads it. */
+  cause(pid: number, what: string): void {
+    writeFileSync(this.file, what);
+    process.kill(pid, "SIGUSR2");
+  }
+}
