@@ -52,11 +52,12 @@ export async function allFaults(): Promise<NamedFault[]> {
   return faults.sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-/** The measures that are beyond their bounds, as text. */
-export function broken(fault: Fault, measures: Measures): string[] {
+/** The measures that are beyond their bounds, as text. Times may be longer by `slackMs`. */
+export function broken(fault: Fault, measures: Measures, slackMs = 0): string[] {
   return Object.entries(fault.bounds).flatMap(([name, bound]) => {
     const value = measures[name] ?? NaN;
-    return value <= bound ? [] : [`${name} is ${round(value)}, and may be ${bound}`];
+    const most = /Ms|^ms/.test(name) ? bound + slackMs : bound;
+    return value <= most ? [] : [`${name} is ${round(value)}, and may be ${most}`];
   });
 }
 

@@ -9,8 +9,7 @@ export const fault = defineFault({
   bounds: { lost: 0, duplicated: 0, corrupt: 0, reordered: 0, silenceMs: 250 },
   inject: async (bench) => {
     const released = (): number =>
-      bench.nodes.flatMap(({ service }) => service.manager.stderr).filter((line) => line === "loop released")
-        .length;
+      bench.nodes.reduce((sum, { service }) => sum + service.lines(/^loop released$/).length, 0);
     const before = released();
     const accounts = await bench.traffic(async () => {
       for (const { service } of bench.nodes) bench.troublemaker.cause(service.pid, "block 2000");

@@ -3,8 +3,7 @@
  *
  *   hold-thread TID
  *
- * Prints a line when the thread stands still; lets it go when the standard input ends, unless the process has ended by
- * then.
+ * Prints a line when the thread stands still, and ends with it; ended before, it lets the thread go.
  */
 #include <err.h>
 #include <stdio.h>
@@ -22,8 +21,9 @@ int main(int argc, char **argv)
         err(1, "thread %d", (int)tid);
     puts("held");
     fflush(stdout);
-    while (getchar() != EOF)
+    /* A thread that is traced is not gone before its tracer has heard of it. */
+    int status = 0;
+    while (waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status))
         continue;
-    ptrace(PTRACE_DETACH, tid, NULL, NULL);
     return 0;
 }
