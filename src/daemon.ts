@@ -131,6 +131,7 @@ class Daemon implements Subject {
   readonly #saveEstate: () => void;
   /** Holds the run directory's lock. */
   #lockFd = -1;
+  #watchdogMs = 0;
   #succession: Succession | null = null;
   #settings: OpenSettings | null = null;
   readonly #servers: RunningServer[] = [];
@@ -182,7 +183,8 @@ class Daemon implements Subject {
     this.#lockFd = predecessor?.lock ?? this.#lock();
     this.#closers.push(() => this.registry.close());
     if (predecessor === null) await this.#serve();
-    this.#watch();
+    this.#watchdogMs = predecessor?.watchdogMs ?? Number(process.env["WATCHDOG_USEC"] ?? 0) / 1000;
+    if (this.#watchdogMs > 0) this.#watch(this.#watchdogMs / 4);
     const audit = setInterval(() => this.#audit(), AUDIT_MS);
     this.#closers.push(() => clearInterval(audit));
 
@@ -311,13 +313,11 @@ class Daemon implements Subject {
   }
 
   /** Tells the service manager every now and then that the event loop and all workers move. */
-  #watch(): void {
-    const limitMs = Number(process.env["WATCHDOG_USEC"] ?? 0) / 1000;
-    if (!(limitMs > 0)) return;
+  #watch(everyMs: number): void {
     const watch = setInterval(() => {
       const dataplane = this.dataplane ?? this.#inheritance.resumed?.dataplane ?? null;
       if (dataplane?.advanced() ?? true) this.#notifier.alive();
-    }, limitMs / 4);
+    }, everyMs);
     this.#closers.push(() => clearInterval(watch));
   }
 
@@ -475,7 +475,13 @@ class Daemon implements Subject {
   #ready(): void {
     const subnets = this.own?.subnets.map(({ prefix }) => prefix.text).join(" ") ?? "";
     if (this.dataplane !== null) {
-      this.#succession = new Succession(this.#native, this.dataplane, this.#lockFd, this.#log);
+      this.#succession = new Succession(
+        this.#native,
+        this.dataplane,
+        this.#lockFd,
+        this.#watchdogMs,
+        this.#log,
+      );
     }
     this.#audit();
     this.#health.ready();

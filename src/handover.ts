@@ -34,11 +34,14 @@ export interface HandoverRequest {
   readonly socket: string;
 }
 
-/** What it is answered with: the names of the descriptors, in the order in which they are sent. */
+/** What it is answered with. */
 interface Offer {
   readonly version: number;
   readonly pid: number;
+  /** The names of the descriptors, in the order in which they are sent. */
   readonly fds: readonly string[];
+  /** How often the service manager wants a sign of life, in milliseconds; 0: never. It tells only whom it starts. */
+  readonly watchdogMs: number;
 }
 
 /** The side that goes on: the daemon that runs, as its successor sees it. */
@@ -49,6 +52,7 @@ export class Predecessor {
     readonly fds: Fds,
     /** The lock of the run directory, held by both until one ends. */
     readonly lock: number,
+    readonly watchdogMs: number,
   ) {}
 
   /** Null when no daemon runs. Rejects with a WeftError when it refuses. */
@@ -68,11 +72,11 @@ export class Predecessor {
     }
     try {
       const request: HandoverRequest = { version: HANDOVER_VERSION, socket: path };
-      const { pid, fds } = (await ask(runDir, "PUT", "/handover", request)) as Offer;
+      const { pid, fds, watchdogMs } = (await ask(runDir, "PUT", "/handover", request)) as Offer;
       const received = native.receiveDescriptors(socket);
       const { lock, ...rest } = Object.fromEntries(fds.map((name, i) => [name, received[i]]));
       if (lock === undefined) throw new WeftError("the running weftd did not hand over its lock");
-      return new Predecessor(runDir, pid, rest, lock);
+      return new Predecessor(runDir, pid, rest, lock, watchdogMs);
     } catch (error) {
       if (error instanceof WeftError && error.exitCode === EXIT_NOT_RUNNING) return null;
       throw error;
@@ -111,6 +115,7 @@ export class Succession {
     private readonly native: Native,
     private readonly dataplane: Dataplane,
     private readonly lock: number,
+    private readonly watchdogMs: number,
     private readonly log: Log,
   ) {}
 
@@ -128,7 +133,7 @@ export class Succession {
     } catch (cause) {
       throw new WeftError(`cannot hand over: ${(cause as Error).message}`, undefined, { cause });
     }
-    return { version, pid: process.pid, fds: fds.map(([name]) => name) };
+    return { version, pid: process.pid, fds: fds.map(([name]) => name), watchdogMs: this.watchdogMs };
   }
 
   /** Stops the workers, for a while. */

@@ -32,9 +32,9 @@ const NOTE_LASTS = 60;
 
 /** Never throws: what cannot be resumed is started. Blocks for the wait. */
 export function resume(env: NodeJS.ProcessEnv): Inheritance {
-  // Under systemd the run directory is RuntimeDirectory=; others keep nothing.
-  const runDir = env["RUNTIME_DIRECTORY"]?.split(":")[0];
-  if (runDir === undefined) return NOTHING;
+  // The unit names the directory; without a service manager, nobody keeps anything.
+  const runDir = env["WEFT_RUN_DIR"];
+  if (runDir === undefined || env["NOTIFY_SOCKET"] === undefined) return NOTHING;
   const wait = noteStart(runDir);
   if (wait > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, wait);
   const fds = inheritedFds(env);

@@ -5,6 +5,7 @@ import { VERSION } from "../config/version.js";
 import { capture } from "./capture.js";
 import { type Command, JSON_HELP, RUN_DIR_HELP } from "./command.js";
 import { counters } from "./counters.js";
+import { installService, uninstallService } from "./install-service.js";
 import { leave } from "./leave.js";
 import { logLevel } from "./log-level.js";
 import { peers } from "./peers.js";
@@ -25,6 +26,8 @@ const COMMANDS: readonly Command[] = [
   restart,
   leave,
   up,
+  installService,
+  uninstallService,
 ];
 
 /**
@@ -62,7 +65,7 @@ function overview(): string {
 
 Usage: weft <verb> [options]
 
-${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}\n`).join("")}
+${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}\n`).join("")}
 'weft <verb> --help' tells more about a verb, 'weftd --help' about the daemon.
 Options of the verbs that ask the daemon:
 ${JSON_HELP}${RUN_DIR_HELP}

@@ -19,7 +19,10 @@ import { until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
 import { parsePodNetwork } from "../support/weftd.js";
 
-const PER_SECOND = 10_000;
+const PER_SECOND = Number(process.env["WEFT_RATE"] ?? 10_000);
+const RELOADS = Number(process.env["WEFT_TIMES"] ?? 3);
+/** Packets that a worker has in hand at most. */
+const BATCH = 128;
 const LEDGER_PORT = 7000;
 
 /** Two pods whose traffic goes through a daemon of ours and one that is a service of `machine`. */
@@ -40,9 +43,9 @@ async function startService(t: ExecutionContext): Promise<Service> {
   await machine.write("/etc/weft/peers.yaml", await readFile(overlay.peersFile, "utf8"));
   await machine.write("/etc/default/weftd", "WEFT_REGISTRY=file:/etc/weft/peers.yaml\n");
   await machine.boot();
-  await machine.run("cp", ["/usr/lib/node_modules/weftd/systemd/weftd.service", "/etc/systemd/system"]);
+  await machine.run("weft", ["install-service"]);
   // Returns when the service says that packets can flow.
-  await machine.run("systemctl", ["enable", "--now", "weftd"]);
+  await machine.run("systemctl", ["start", "weftd"]);
   t.is((await statusOf(machine)).health.state, "ready");
   const network = parsePodNetwork(await machine.run("cat", ["/run/flannel/subnet.env"]));
   const pods = [one.pod, await bed.host(2).addPod(network)] as const;
@@ -90,6 +93,9 @@ async function underTraffic(
       `${what}, ${index === 0 ? "to" : "from"} the service: ${sent} sent, ${sent - delivered} lost, ` +
         `${duplicated} duplicated, silent for ${silence} ms at most`,
     );
+    // A crash takes what a worker had read and not yet written: a batch.
+    const most = what.startsWith("SIG") ? BATCH : 0;
+    t.true(sent - delivered <= most, `${what}: ${sent - delivered} lost`);
     t.is(duplicated, 0);
     t.is(corrupt, 0);
   }
@@ -103,17 +109,16 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
   const analysis = await machine.run("systemd-analyze", ["security", "--no-pager", "weftd"]);
   const [, exposure = ""] = /exposure level for weftd.service: ([\d.]+)/.exec(analysis) ?? [];
   t.log(`systemd-analyze security: ${exposure}`);
-  t.true(Number(exposure) <= 2.6, analysis);
+  t.true(Number(exposure) <= 2, analysis);
 
   let { pid } = await statusOf(machine);
-  const reloaded = await underTraffic(t, service, "reload", async () => {
-    await machine.run("systemctl", ["reload", "weftd"]);
-  });
-  t.deepEqual(
-    reloaded.map(({ sent, delivered }) => sent - delivered),
-    [0, 0],
-  );
-  t.is((await statusOf(machine)).pid, pid);
+  for (let i = 0; i < RELOADS; i++) {
+    await underTraffic(t, service, "reload", async () => {
+      await machine.run("systemctl", ["reload", "weftd"]);
+      pid = (await another(machine, pid)).pid;
+    });
+    t.is(await property(machine, "MainPID"), String(pid));
+  }
 
   await underTraffic(t, service, "restart", async () => {
     await machine.run("systemctl", ["restart", "weftd"]);
@@ -128,11 +133,13 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
     pid = status.pid;
   });
 
-  await underTraffic(t, service, "SIGKILL", async () => {
-    await machine.run("systemctl", ["kill", "--signal=KILL", "weftd"]);
-    pid = (await another(machine, pid)).pid;
-  });
-  t.is(await property(machine, "NRestarts"), "1");
+  for (const signal of ["KILL", "SEGV"]) {
+    await underTraffic(t, service, `SIG${signal}`, async () => {
+      await machine.run("systemctl", ["kill", "--kill-who=main", `--signal=${signal}`, "weftd"]);
+      pid = (await another(machine, pid)).pid;
+    });
+  }
+  t.is(await property(machine, "NRestarts"), "2");
 
   await machine.reboot();
   await until("the service after a reboot", async () =>

@@ -35,7 +35,7 @@ def spawn(arguments, pass_kept):
     pid = os.fork()
     if pid != 0:
         return pid
-    env = dict(os.environ, NOTIFY_SOCKET=notify_path, RUNTIME_DIRECTORY=run_dir)
+    env = dict(os.environ, NOTIFY_SOCKET=notify_path, WEFT_RUN_DIR=run_dir)
     if WATCHDOG_S > 0:
         env.update(WATCHDOG_USEC=str(int(WATCHDOG_S * 1e6)), WATCHDOG_PID=str(os.getpid()))
     if pass_kept and kept:
