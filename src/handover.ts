@@ -5,15 +5,18 @@
  *   successor                              predecessor
  *   PUT /handover {version, socket}   ──►  sends its descriptors, TUN, sockets and lock, to that unix socket
  *   … reads its settings, takes the lease, builds its tables, everything but packets …
- *   PUT /handover/pause               ──►  its workers carry what they have read to its end, and stop
- *   starts its own workers
+ *   starts its workers, who wait for a
+ *   datagram at the socket
+ *   PUT /handover/pause               ──►  its workers carry what they have read to its end, and stop;
+ *                                          then it sends the datagram
  *   PUT /handover/end                 ──►  closes its listeners, answers, and ends without touching anything
  *
- * Packets wait in the queues between the second answer and the start: milliseconds. Until the last request either side
+ * Packets wait in the queues only for the time that it takes one thread to wake another: on either side, no JavaScript
+ * runs in between. Until the last request either side
  * may fail, hang or vanish, and the predecessor goes on: its workers start again by themselves when a successor that
  * had them stopped says nothing more. Who speaks another version is refused before anything happens.
  */
-import { closeSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { ask } from "./cli/client.js";
 import { EXIT_NOT_RUNNING, WeftError } from "./config/errors.js";
@@ -23,9 +26,9 @@ import type { Log } from "./observe/log.js";
 
 /** Of the requests and their answers; to be raised when one of them comes to mean something else. */
 export const HANDOVER_VERSION = 1;
-/** A successor that has not started its workers after this time must not do so any more … */
+/** A successor that does not hear from its predecessor for so long stops its workers … */
 const SUCCESSOR_MS = 500;
-/** … since after this time those of the predecessor run again. */
+/** … since those of the predecessor run again when the successor says nothing for so long. */
 const PREDECESSOR_MS = 1500;
 
 /** What the first request brings. */
@@ -49,6 +52,8 @@ export class Predecessor {
   private constructor(
     private readonly runDir: string,
     private readonly pid: number,
+    /** A unix socket for datagrams. */
+    private readonly socket: number,
     readonly fds: Fds,
     /** The lock of the run directory, held by both until one ends. */
     readonly lock: number,
@@ -58,42 +63,33 @@ export class Predecessor {
   /** Null when no daemon runs. Rejects with a WeftError when it refuses. */
   static async meet(native: Native, runDir: string): Promise<Predecessor | null> {
     const path = join(runDir, `handover-${process.pid}`);
-    rmSync(path, { force: true });
-    // Only the same user may send descriptors here.
-    const umask = process.umask(0o177);
-    let socket: number;
-    try {
-      socket = native.bindDatagram(path);
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
-      throw new WeftError(`cannot take over: ${(cause as Error).message}`, undefined, { cause });
-    } finally {
-      process.umask(umask);
-    }
+    const socket = bindSocket(native, path);
+    if (socket === null) return null;
     try {
       const request: HandoverRequest = { version: HANDOVER_VERSION, socket: path };
       const { pid, fds, watchdogMs } = (await ask(runDir, "PUT", "/handover", request)) as Offer;
       const received = native.receiveDescriptors(socket);
       const { lock, ...rest } = Object.fromEntries(fds.map((name, i) => [name, received[i]]));
       if (lock === undefined) throw new WeftError("the running weftd did not hand over its lock");
-      return new Predecessor(runDir, pid, rest, lock, watchdogMs);
+      return new Predecessor(runDir, pid, socket, rest, lock, watchdogMs);
     } catch (error) {
+      rmSync(path, { force: true });
       if (error instanceof WeftError && error.exitCode === EXIT_NOT_RUNNING) return null;
       throw error;
-    } finally {
-      closeSync(socket);
-      rmSync(path, { force: true });
     }
   }
 
-  /** Stops its workers and starts those of `dataplane`. Rejects with a WeftError when it must go on instead. */
+  /** Has the workers of `dataplane` go on where its own stop. Rejects with a WeftError when it goes on itself instead. */
   async handOver(dataplane: Dataplane): Promise<void> {
-    const begin = performance.now();
-    await ask(this.runDir, "PUT", "/handover/pause", null, SUCCESSOR_MS);
-    // From a process that was stopped in between.
-    if (performance.now() - begin > SUCCESSOR_MS)
-      throw new WeftError("taking over took too long; the running weftd goes on");
-    dataplane.start();
+    dataplane.start(this.socket);
+    try {
+      await ask(this.runDir, "PUT", "/handover/pause", null, SUCCESSOR_MS);
+    } catch (error) {
+      dataplane.pause();
+      throw error;
+    } finally {
+      rmSync(join(this.runDir, `handover-${process.pid}`), { force: true });
+    }
   }
 
   /** Ends it. One that does not even answer this is killed: the packets are another's by now. */
@@ -110,6 +106,7 @@ export class Predecessor {
 /** The side that ends: what the daemon that runs does for its successor. */
 export class Succession {
   #resume: NodeJS.Timeout | null = null;
+  #socket = "";
 
   constructor(
     private readonly native: Native,
@@ -128,22 +125,21 @@ export class Succession {
     }
     const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock });
     const values = fds.map(([, fd]) => fd);
-    try {
-      this.native.sendDatagram(socket, Buffer.of(0), values);
-    } catch (cause) {
-      throw new WeftError(`cannot hand over: ${(cause as Error).message}`, undefined, { cause });
-    }
+    this.#socket = socket;
+    this.#send(values);
     return { version, pid: process.pid, fds: fds.map(([name]) => name), watchdogMs: this.watchdogMs };
   }
 
-  /** Stops the workers, for a while. */
+  /** Stops the workers, for a while, and lets the successor's begin. */
   pause(): void {
+    if (this.#resume !== null) throw new WeftError("the workers are stopped already");
     this.dataplane.pause();
-    this.#resume ??= setTimeout(() => {
+    this.#resume = setTimeout(() => {
       this.log.warn("the next weftd did not take over; going on");
       this.#resume = null;
       this.dataplane.start();
     }, PREDECESSOR_MS);
+    this.#send([]);
   }
 
   /** Throws a WeftError unless the workers are stopped. */
@@ -151,5 +147,27 @@ export class Succession {
     if (this.#resume === null) throw new WeftError("the workers run: there was no pause, or it is over");
     clearTimeout(this.#resume);
     this.log.info("the next weftd has taken over");
+  }
+
+  #send(fds: readonly number[]): void {
+    try {
+      this.native.sendDatagram(this.#socket, Buffer.of(0), fds);
+    } catch (cause) {
+      throw new WeftError(`cannot hand over: ${(cause as Error).message}`, undefined, { cause });
+    }
+  }
+}
+
+/** Null when there is no such directory, and so no daemon. Only the same user may send descriptors there. */
+function bindSocket(native: Native, path: string): number | null {
+  rmSync(path, { force: true });
+  const umask = process.umask(0o177);
+  try {
+    return native.bindDatagram(path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new WeftError(`cannot take over: ${(cause as Error).message}`, undefined, { cause });
+  } finally {
+    process.umask(umask);
   }
 }

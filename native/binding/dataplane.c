@@ -198,12 +198,14 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
 
 static napi_value dataplane_start(napi_env env, napi_callback_info info)
 {
-    napi_value argument;
+    napi_value values[2];
     struct handle *handle;
-    if (!binding_get_arguments(env, info, &argument, 1) ||
-        (handle = get_handle(env, argument)) == NULL)
+    int32_t gate = -1;
+    if (!binding_get_arguments(env, info, values, 2) ||
+        (handle = get_handle(env, values[0])) == NULL)
         return NULL;
-    int error = engine_start(handle->engine);
+    napi_get_value_int32(env, values[1], &gate); /* null leaves it as it is */
+    int error = engine_start(handle->engine, gate);
     return error == 0 ? binding_undefined(env) : binding_throw_errno(env, error, "pthread_create");
 }
 

@@ -49,11 +49,11 @@ fail:
     return NULL;
 }
 
-int engine_start(struct engine *e)
+int engine_start(struct engine *e, int gate)
 {
     int error = 0;
     for (unsigned i = 0; i < e->worker_count && error == 0; i++)
-        error = worker_start(e->workers[i]);
+        error = worker_start(e->workers[i], gate);
     return error;
 }
 

@@ -42,8 +42,8 @@ struct engine {
 /* Opens everything, or nothing: null with *failure filled. Free with engine_free. */
 struct engine *engine_open(const struct engine_options *options, struct failure *failure);
 
-/* Starts the workers. 0 or an errno. */
-int engine_start(struct engine *engine);
+/* Starts the workers, who wait until the descriptor `gate` can be read, unless that is -1. 0 or an errno. */
+int engine_start(struct engine *engine, int gate);
 
 /* Stops the workers, who carry what they have read to its end. They may be started again. */
 void engine_pause(struct engine *engine);

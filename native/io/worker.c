@@ -3,6 +3,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ struct worker {
     unsigned index;
     pthread_t thread;
     bool started;
+    int gate; /* what to wait for before the first round; -1: nothing */
     int epoll_fd;
     int wake_fd;
     _Atomic bool stopping;
@@ -118,8 +120,9 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
     return w;
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, int gate)
 {
+    w->gate = gate;
     /* Signals are the event loop's business: the thread is created with all of them blocked. */
     sigset_t all, before;
     sigfillset(&all);
@@ -569,6 +572,10 @@ static void *run(void *argument)
 {
     struct worker *w = argument;
     struct epoll_event events[SOURCES];
+    struct pollfd first[2] = {{.fd = w->gate, .events = POLLIN},
+                              {.fd = w->wake_fd, .events = POLLIN}};
+    if (w->gate >= 0)
+        poll(first, 2, -1);
     while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
         counter_bump(&w->rounds, 1);
         int n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);

@@ -14,8 +14,8 @@
 /* Allocates a worker's memory and descriptors; it does not run yet. Null with *failure filled. */
 struct worker *worker_create(struct engine *engine, unsigned index, struct failure *failure);
 
-/* Starts its thread. 0 or an errno. */
-int worker_start(struct worker *worker);
+/* Starts its thread, which waits first until the descriptor `gate` can be read, unless that is -1. 0 or an errno. */
+int worker_start(struct worker *worker, int gate);
 
 /* Stops its thread, if it runs; what it has read is carried to its end. It may be started again. */
 void worker_stop(struct worker *worker);

@@ -89,9 +89,9 @@ export class Dataplane {
     onEvents(this.#unheard.splice(0));
   }
 
-  /** Starts forwarding with the tables that were set. */
-  start(): void {
-    this.#native.start(this.#engine);
+  /** Starts forwarding with the tables that were set, as soon as the descriptor `gate` can be read if one is given. */
+  start(gate: number | null = null): void {
+    this.#native.start(this.#engine, gate);
   }
 
   /** Replaces all tables at once, under running traffic. False when the workers have the same ones already. */

@@ -112,8 +112,8 @@ export interface Native {
   // --- down -----------------------------------------------------------------------------------------------------
   /** Opens TUN and sockets. Nothing is forwarded yet; throws and leaves nothing behind when any part fails. */
   open(options: OpenOptions): OpenResult;
-  /** Starts the workers. */
-  start(engine: EngineHandle): void;
+  /** Starts the workers; they wait first until the descriptor `gate` can be read, unless that is null. */
+  start(engine: EngineHandle, gate: number | null): void;
   /** Stops the workers, who carry what they have read to its end. `start` starts them again. */
   pause(engine: EngineHandle): void;
   /** Replaces all tables at once under running traffic. Idempotent. Copies its arguments. */
