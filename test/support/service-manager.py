@@ -8,7 +8,7 @@ follows MAINPID= and kills a service that promised WATCHDOG=1 and does not send 
 Lines on standard output: `main <pid>`, `ended <pid> <status>`, `kept <name>`, `dropped <name>`, `watchdog`,
 `reloaded <status>`, and what the service prints.
 """
-import array, ctypes, os, select, signal, socket, sys, time
+import array, ctypes, os, resource, select, signal, socket, sys, time
 
 run_dir, command = sys.argv[1], sys.argv[2:]
 WATCHDOG_S = float(os.environ.pop("SERVICE_WATCHDOG_S", "0"))
@@ -16,6 +16,8 @@ RESTART_S = 0.05
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
+# A core takes long to write.
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 os.makedirs(run_dir, exist_ok=True)
 notify_path = os.path.join(run_dir, "notify")
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -23,6 +25,7 @@ notify.bind(notify_path)
 # What the service prints goes through the manager, so that nobody waits for its end once the manager is gone.
 output_read, output_write = os.pipe2(os.O_CLOEXEC)
 kept = []  # (name, fd)
+# When the service was last heard of; 0 until it is ready.
 main, alive, stopping, reload_pid = 0, 0.0, False, 0
 
 
@@ -56,7 +59,7 @@ def spawn(arguments, pass_kept):
 
 def start():
     global main, alive
-    main, alive = spawn(command, True), time.monotonic()
+    main, alive = spawn(command, True), 0.0
     say("main", main)
 
 
@@ -88,7 +91,7 @@ def hear():
             kept.remove(entry)
             os.close(entry[1])
             say("dropped", name)
-    if "WATCHDOG" in words:
+    if "WATCHDOG" in words or "READY" in words:
         alive = time.monotonic()
     if "MAINPID" in words:
         main, alive = int(words["MAINPID"]), time.monotonic()
@@ -145,7 +148,7 @@ while True:
         else:
             stopping, at_once = verb == "stop", verb == "restart"
             os.kill(main, signal.SIGTERM)
-    if WATCHDOG_S > 0 and main and now - alive > WATCHDOG_S:
+    if WATCHDOG_S > 0 and main and alive > 0 and now - alive > WATCHDOG_S:
         say("watchdog")
         os.kill(main, signal.SIGABRT)
         alive = now
