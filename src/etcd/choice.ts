@@ -7,8 +7,10 @@ import type { NetworkConfig } from "../config/network-config.js";
 import { formatKey, namedSubnets } from "../lease/codec.js";
 import type { Lease } from "../lease/lease.js";
 import { isOwn, type LeasePlan, planLease } from "../lease/plan.js";
+import type { Cidr } from "../net/cidr.js";
 import type { LeaseRequest } from "../lease/registry.js";
 import type { Leases } from "./leases.js";
+import type { Entry } from "./range-watch.js";
 import type { Claim } from "./own-lease.js";
 
 /** What this node holds or is about to claim: the request it was made for, how it is claimed, and the lease. */
@@ -24,10 +26,17 @@ export class Choice {
   readonly #leases: Leases;
   readonly #log: Logger;
   #problem: string | null = null;
+  /** Those that were looked at while choosing. */
+  #subnets = new WeakMap<Entry, readonly Cidr[]>();
 
   constructor(leases: Leases, log: Logger) {
     this.#leases = leases;
     this.#log = log;
+  }
+
+  /** To be called when a choice was won: what was kept for the next one is not needed any more. */
+  end(): void {
+    this.#subnets = new WeakMap();
   }
 
   /** Why there is nothing to choose, a sentence; null when there is. */
@@ -44,14 +53,18 @@ export class Choice {
   make(asked: LeaseRequest, config: NetworkConfig, candidates: number): Own | null {
     const request = { ...asked, config };
     const entries = this.#leases.oldestFirst();
-    const records = entries.map((entry) => this.#leases.read(entry, config).record);
-    const taken = entries.flatMap((entry, index) => {
-      const record = records[index] ?? null;
-      if (record === null) return namedSubnets(this.#leases.nameOf(entry));
-      return record.subnet6 === null ? [record.subnet] : [record.subnet, record.subnet6];
-    });
-    const readable = records.filter((record) => record !== null);
-    const plan = planLease(request, readable, taken, candidates, Math.random);
+    const taken = entries.flatMap((entry) => this.#subnetsOf(entry));
+    // Of all others' values nothing is needed, and reading them is most of the work of a start.
+    const { publicIp, nodeId } = request;
+    const ownWords = [
+      publicIp === null ? [] : publicIp.text,
+      nodeId === null ? [] : JSON.stringify(nodeId),
+    ].flat();
+    const records = entries
+      .filter(({ value }) => ownWords.some((word) => value.includes(word)))
+      .map((entry) => this.#leases.recordOf(entry))
+      .filter((record) => record !== null);
+    const plan = planLease(request, records, taken, candidates, Math.random);
     this.#note(plan === null ? `pool: no subnet of ${config.ipv4?.network.text ?? ""} is free` : null);
     return plan === null ? null : this.#ownOf(plan, request);
   }
@@ -63,7 +76,7 @@ export class Choice {
   remembered(request: LeaseRequest): Own | null {
     const [own] = this.#leases.remembered;
     if (own === undefined) return null;
-    const { record } = this.#leases.read(own, request.config);
+    const record = this.#leases.recordOf(own);
     if (record === null || !isOwn(record, request)) return null;
     const plan = planLease(request, [record], [], 1, Math.random);
     return plan?.key === this.#leases.nameOf(own) ? this.#ownOf(plan, request) : null;
@@ -78,12 +91,21 @@ export class Choice {
       value,
       subnetKey: this.#leases.keyOf(formatKey({ subnet, subnet6: null })),
       isOurs: (entry) => {
-        const { record } = this.#leases.read(entry, request.config);
+        const record = this.#leases.recordOf(entry);
         // What nobody can read belongs to nobody else.
         return record === null || isOwn(record, request);
       },
     };
     return { request, claim, lease, isNew };
+  }
+
+  #subnetsOf(entry: Entry): readonly Cidr[] {
+    let subnets = this.#subnets.get(entry);
+    if (subnets === undefined) {
+      subnets = namedSubnets(this.#leases.nameOf(entry));
+      this.#subnets.set(entry, subnets);
+    }
+    return subnets;
   }
 
   #note(problem: string | null): void {

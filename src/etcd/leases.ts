@@ -4,9 +4,10 @@
  */
 import type { Logger } from "pino";
 import type { NetworkConfig } from "../config/network-config.js";
-import type { Lease } from "../lease/lease.js";
+import { decodeRecord, type LeaseRecord } from "../lease/codec.js";
+import type { Lease, Rejection } from "../lease/lease.js";
 import type { RememberedLease } from "../lease/memory.js";
-import { isRejection, readLease, type Reading } from "../lease/policy.js";
+import { isRejection, readLease } from "../lease/policy.js";
 import type { EtcdClient } from "./client.js";
 import { prefixRange } from "./messages.js";
 import { type Entry, RangeWatch } from "./range-watch.js";
@@ -15,7 +16,7 @@ export class Leases {
   readonly watch: RangeWatch;
   readonly #prefix: string;
   #remembered: readonly Entry[] = [];
-  readonly #readings = new WeakMap<Entry, Reading>();
+  readonly #results = new WeakMap<Entry, Lease | Rejection>();
   readonly #texts = new WeakMap<Lease, string>();
 
   /** @param prefix the network's, without `/subnets/` */
@@ -40,14 +41,20 @@ export class Leases {
     return [...this.watch.entries.values()].sort((a, b) => a.createRevision - b.createRevision);
   }
 
-  read(entry: Entry, config: NetworkConfig): Reading {
-    let reading = this.#readings.get(entry);
-    if (reading === undefined) {
-      reading = readLease(this.nameOf(entry), entry.value, config);
-      this.#readings.set(entry, reading);
-      if (!isRejection(reading.result)) this.#texts.set(reading.result, entry.value);
+  read(entry: Entry, config: NetworkConfig): Lease | Rejection {
+    let result = this.#results.get(entry);
+    if (result === undefined) {
+      result = readLease(this.nameOf(entry), entry.value, config);
+      this.#results.set(entry, result);
+      if (!isRejection(result)) this.#texts.set(result, entry.value);
     }
-    return reading;
+    return result;
+  }
+
+  /** What an entry says, whether this node believes it or not; null when it cannot be read. */
+  recordOf(entry: Entry): LeaseRecord | null {
+    const record = decodeRecord(this.nameOf(entry), entry.value);
+    return isRejection(record) ? null : record;
   }
 
   /** The value that a lease was read from. */

@@ -59,7 +59,7 @@ export class Picture {
     const entries = this.#leases.oldestFirst();
     const ownIndex = entries.findIndex((entry) => this.#leases.nameOf(entry) === own.key);
     const others = entries.filter((_entry, index) => index !== ownIndex);
-    const results = others.map((entry) => this.#leases.read(entry, config).result);
+    const results = others.map((entry) => this.#leases.read(entry, config));
     this.#noteRival(olderHolder(results.slice(0, Math.max(ownIndex, 0)), own));
     const { peers: standing, rejected } = makeSnapshot(results, own, this.#withdrawals);
     const heldBefore = this.#withdrawals.held.length;

@@ -112,7 +112,10 @@ export class EtcdRegistry implements Registry {
           stop,
         );
         const won = await retry(() => this.#ownLease.claim(own.claim), stop);
-        if (won && !(await this.#wasLate(own, stop))) return own;
+        if (won && !(await this.#wasLate(own, stop))) {
+          this.#choice.end();
+          return own;
+        }
         candidates = ALL_CANDIDATES;
         await backoff.wait(stop);
       }
@@ -136,7 +139,7 @@ export class EtcdRegistry implements Registry {
       .oldestFirst()
       .filter(({ createRevision }) => createRevision < (own?.createRevision ?? 0));
     const holder = olderHolder(
-      older.map((entry) => this.#leases.read(entry, request.config).result),
+      older.map((entry) => this.#leases.read(entry, request.config)),
       lease,
     );
     if (holder === null) return false;

@@ -61,7 +61,7 @@ export function planLease(
     mac6: macOf(existing?.mac6, publicIpv6),
     nodeId,
   });
-  const { result } = readLease(key, value, config);
+  const result = readLease(key, value, config);
   if (isRejection(result)) throw new ConfigError(`no node would accept this node's lease: ${result.message}`);
   return { key, subnet: subnets.subnet, value, lease: result, isNew: existing === null };
 }

@@ -13,17 +13,10 @@ export function isRejection(result: object): result is Rejection {
   return "reason" in result;
 }
 
-/** A key and its value: what they say, and what this node makes of it. */
-export interface Reading {
-  /** Null when they cannot be read. */
-  readonly record: LeaseRecord | null;
-  readonly result: Lease | Rejection;
-}
-
 /** Reads a key's last part and its value. */
-export function readLease(key: string, value: string, config: NetworkConfig): Reading {
+export function readLease(key: string, value: string, config: NetworkConfig): Lease | Rejection {
   const record = decodeRecord(key, value);
-  return isRejection(record) ? { record: null, result: record } : { record, result: admit(record, config) };
+  return isRejection(record) ? record : admit(record, config);
 }
 
 /** True when nodes can take this subnet from the pool: inside, of the right length, between min and max. */

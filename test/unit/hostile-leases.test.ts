@@ -17,7 +17,7 @@ const DUAL = parseNetworkConfig(
 const value = (n: number): string =>
   `{"PublicIP":"10.99.0.${n}","PublicIPv6":"fd99::${n}","BackendType":"vxlan",` +
   `"BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:0${n}"},"BackendV6Data":{"VNI":1,"VtepMAC":"02:00:00:00:01:0${n}"}}`;
-const read = (key: string, text: string) => readLease(key, text, DUAL).result;
+const read = (key: string, text: string) => readLease(key, text, DUAL);
 
 function mustRead(key: string, text: string): Lease {
   const result = read(key, text);
@@ -141,8 +141,8 @@ test("C20: 100 000 generated leases: the believed ones are plausible, and no goo
 
 test("C20: of too many leases the oldest are used", (t) => {
   const config = parseNetworkConfig('{"Network":"10.0.0.0/8","SubnetLen":26}');
-  const { result: own } = readLease("10.0.0.64-26", '{"PublicIP":"192.0.2.1"}', config);
-  const { result: peer } = readLease("10.0.0.128-26", '{"PublicIP":"192.0.2.9"}', config);
+  const own = readLease("10.0.0.64-26", '{"PublicIP":"192.0.2.1"}', config);
+  const peer = readLease("10.0.0.128-26", '{"PublicIP":"192.0.2.9"}', config);
   if (isRejection(own) || isRejection(peer)) throw new Error("not believed");
   const leases = Array.from({ length: MAX_LEASES + 2 }, (_, index): Lease => {
     const n = index + 4;

@@ -33,7 +33,7 @@ function record(value: string, key = "10.5.32.0-24"): LeaseRecord {
 
 /** The reason of a rejection, or the lease in words. */
 function reading(config: NetworkConfig, value: string, key = "10.5.32.0-24"): string {
-  const { result } = readLease(key, value, config);
+  const result = readLease(key, value, config);
   if (isRejection(result)) return result.reason;
   return result.subnets
     .map(
@@ -149,7 +149,7 @@ test("a lease counts when it fits the network and this node's backend", (t) => {
 
 test("only flannel's udp proxy takes no ECN marks from the outer header", (t) => {
   const ecn = (config: NetworkConfig, value: string): boolean[] => {
-    const { result } = readLease("10.5.32.0-24", value, config);
+    const result = readLease("10.5.32.0-24", value, config);
     return isRejection(result) ? [] : result.subnets.map(({ via }) => via.ecn);
   };
   t.deepEqual(ecn(UDP, UDP_VALUE), [false]);
@@ -168,7 +168,7 @@ test("of a dual-stack lease each family goes its own way, and only IPv4 where th
 
 test("of two leases for a subnet the older counts; nobody else has this node's subnet or address", (t) => {
   const lease = (key: string, address: string): Lease => {
-    const { result } = readLease(key, UDP_VALUE.replace("10.99.0.1", address), UDP);
+    const result = readLease(key, UDP_VALUE.replace("10.99.0.1", address), UDP);
     if (isRejection(result)) throw new Error(result.message);
     return result;
   };
@@ -247,7 +247,7 @@ test("an IPv6 subnet has the number of the IPv4 one where it can, so that nodes 
 
 test("C21: a lease that is older than the own one and has its subnet is named", (t) => {
   const lease = (key: string, address: string): Lease => {
-    const { result } = readLease(key, UDP_VALUE.replace("10.99.0.1", address), UDP);
+    const result = readLease(key, UDP_VALUE.replace("10.99.0.1", address), UDP);
     if (isRejection(result)) throw new Error(result.message);
     return result;
   };

@@ -11,11 +11,7 @@ const UDP = parseNetworkConfig('{"Network":"10.5.0.0/16"}');
 
 /** Lease number n, with a key that may be another one for the same subnet. */
 function lease(n: number, suffix = ""): Lease {
-  const { result } = readLease(
-    `10.5.${n}.0-24${suffix}`,
-    `{"PublicIP":"10.99.0.${n}","PublicIPv6":null}`,
-    UDP,
-  );
+  const result = readLease(`10.5.${n}.0-24${suffix}`, `{"PublicIP":"10.99.0.${n}","PublicIPv6":null}`, UDP);
   if (isRejection(result)) throw new Error(result.message);
   return result;
 }
