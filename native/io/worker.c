@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,11 @@ enum {
     ERROR_QUEUE_BUDGET = 64,
     /* How long errors about what was sent may wait in the error queues of sockets that no epoll watches. */
     ERROR_QUEUE_MS = 100,
+    /* How long to look for the next packet before sleeping, while packets follow each other closely. */
+    SPIN_US = 100,
+    /* Packets, and KiB of them, in a millisecond: with more, and for some time after, there is no need to look. */
+    SPIN_LOAD = 128,
+    SPIN_REST_MS = 20,
     /* At most one event about an unreachable peer, or a stranger, in this time. */
     PEER_EVENT_MS = 10000,
     PEER_EVENT_SLOTS = 256,
@@ -54,7 +60,10 @@ struct worker {
     bool coalesce;
     bool unheard; /* sent since heard_ms, when the error queues were last read */
     uint64_t heard_ms;
-    uint32_t overflows[2]; /* per underlay, as counted so far */
+    bool close;             /* the last sleep was so short that looking would have been better */
+    uint64_t load, load_ms; /* packets and KiB until that time */
+    uint64_t loaded_ms;     /* when there were last more than SPIN_LOAD */
+    uint32_t overflows[2];  /* per underlay, as counted so far */
     struct event_ring events;
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];
     struct bucket stranger_events;
@@ -532,11 +541,30 @@ static void drain_underlay(struct worker *w, unsigned which)
 
 /* --- the loop ------------------------------------------------------------------------------------------------- */
 
-uint64_t worker_now_ms(void)
+static uint64_t now_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t worker_now_ms(void)
+{
+    return now_us() / 1000;
+}
+
+static void weigh_load(struct worker *w)
+{
+    const _Atomic uint64_t *n = w->counters.value;
+    uint64_t passed = w->forward.now_ms - w->load_ms;
+    if (passed == 0)
+        return;
+    uint64_t load =
+        n[COUNTER_TX_IN] + n[COUNTER_RX_IN] + (n[COUNTER_TX_BYTES] + n[COUNTER_RX_BYTES]) / 1024;
+    if (load - w->load > SPIN_LOAD * passed)
+        w->loaded_ms = w->forward.now_ms;
+    w->load = load;
+    w->load_ms = w->forward.now_ms;
 }
 
 /* One round over what epoll reported ready. It is level-triggered: what is left is reported again at once. */
@@ -545,6 +573,7 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
     w->forward.tables = rcu_enter(&w->engine->rcu, w->index);
     w->capture = capture_enter(&w->engine->captures, w->index);
     w->forward.now_ms = worker_now_ms();
+    weigh_load(w);
     for (int i = 0; i < n; i++) {
         enum source source = events[i].data.u32;
         if (source == SOURCE_WAKE) {
@@ -568,6 +597,27 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
     rcu_leave(&w->engine->rcu, w->index);
 }
 
+/*
+ * Waits for something to do. Waking a thread can take longer than everything else that happens to a packet, so where
+ * requests and answers follow each other closely the thread stays awake, yielding the processor to whoever wants it.
+ */
+static int wait_for_work(struct worker *w, struct epoll_event *events)
+{
+    uint64_t start = now_us();
+    bool look = w->close && start / 1000 - w->loaded_ms > SPIN_REST_MS;
+    int n = 0;
+    while (look && n == 0 && now_us() - start < SPIN_US) {
+        sched_yield();
+        n = epoll_wait(w->epoll_fd, events, SOURCES, 0);
+    }
+    if (n != 0)
+        return n;
+    start = now_us();
+    n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);
+    w->close = now_us() - start < SPIN_US;
+    return n;
+}
+
 static void *run(void *argument)
 {
     struct worker *w = argument;
@@ -578,7 +628,7 @@ static void *run(void *argument)
         poll(first, 2, -1);
     while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
         counter_bump(&w->rounds, 1);
-        int n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);
+        int n = wait_for_work(w, events);
         if (n < 0 && errno != EINTR) {
             report(w, &(struct event){.kind = EVENT_WORKER_FAILED, .error = errno});
             break;
