@@ -124,9 +124,9 @@ export function broken(results: Results): string[] {
 /** As prettier leaves it. */
 export function markdown(results: Results): string {
   const { kernel, cpu, cores, load, node, commit } = results.environment;
-  const lines = rows(results).map(
-    ({ what, bound, measured }) => `- ${what}: **${measured}** (bound: ${bound})`,
-  );
+  const lines = rows(results).map(({ what, bound, measured, holds }) => {
+    return `- ${what}: **${measured}** (bound: ${bound}${holds ? "" : ", not held"})`;
+  });
   return [
     `Measured ${results.date} at ${commit}: Linux ${kernel}, ${cpu}, ${cores} cores, Node ${node}; load before ${load.toFixed(1)}.`,
     lines.join("\n"),

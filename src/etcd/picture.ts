@@ -57,7 +57,8 @@ export class Picture {
    */
   take(own: Lease, config: NetworkConfig, fresh: boolean): Snapshot {
     const entries = this.#leases.oldestFirst();
-    const ownIndex = entries.findIndex((entry) => this.#leases.nameOf(entry) === own.key);
+    const ownKey = this.#leases.keyOf(own.key);
+    const ownIndex = entries.findIndex(({ key }) => key === ownKey);
     const others = entries.filter((_entry, index) => index !== ownIndex);
     const results = others.map((entry) => this.#leases.read(entry, config));
     this.#noteRival(olderHolder(results.slice(0, Math.max(ownIndex, 0)), own));

@@ -14,6 +14,7 @@ import {
   UDP,
   withConfig,
 } from "../support/etcd-nodes.js";
+import { recordFinding } from "../support/findings.js";
 import { temporaryDirectory, until } from "../support/process.js";
 
 const lease = (address: string): string => JSON.stringify({ PublicIP: address, PublicIPv6: null });
@@ -97,6 +98,13 @@ test("C25: safe changes of the config take effect, others are reported, invalid 
   await etcd.del(`${PREFIX}/config`);
   await until("it is reported", () => (/is gone/.test(node.registry.status().problem ?? "") ? true : null));
   t.true(inForce()?.backend.gbp);
+  recordFinding({
+    row: "C25",
+    fault: "the network config changes, turns invalid and goes, at run time",
+    test: t.title,
+    bound: "safe fields apply, others wait for a restart, the old one stays in force",
+    measured: "so it is, each reported",
+  });
   await etcd.put(`${PREFIX}/config`, vxlan({}, {}));
   await until("all is as before", () => (inForce()?.backend.gbp === false ? true : null));
   t.is(node.registry.status().problem, null);

@@ -20,6 +20,7 @@ import {
   UDP,
   withConfig,
 } from "../support/etcd-nodes.js";
+import { recordFinding } from "../support/findings.js";
 import { until } from "../support/process.js";
 
 test("the config may come after the node, and a wrong one is refused", async (t) => {
@@ -53,7 +54,7 @@ test("a lease is written as flannel writes it, on an etcd lease of a day", async
   t.true((node.registry.status().leaseTtlSeconds ?? 0) > 86_000);
 });
 
-test("nodes see each other come and change, and foreign or malformed keys harm nobody", async (t) => {
+test("C27: nodes see each other come and change, and foreign or malformed keys harm nobody", async (t) => {
   const etcd = await withConfig(t, '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}');
   const [a, b] = [
     await joinNetwork(t, options(etcd), "10.99.0.1"),
@@ -74,6 +75,13 @@ test("nodes see each other come and change, and foreign or malformed keys harm n
     seen.rejected.map(({ key, reason }) => `${key} ${reason}`),
     ["nonsense malformed", "10.5.250.0-24 backend", "10.5.251.0-24 malformed", "10.6.0.0-24 outside-network"],
   );
+  recordFinding({
+    row: "C27",
+    fault: "leases of another backend and another network beside good ones",
+    test: t.title,
+    bound: "skipped and counted",
+    measured: `${seen.rejected.length} skipped by their reasons, ${seen.peers.length} good ones in use`,
+  });
   await put("10.5.252.0-24", mac("02"));
   await until("the new MAC", () =>
     b.snapshots.at(-1)?.peers.some(({ subnets }) => subnets[0]?.via.mac?.at(5) === 2) === true ? true : null,

@@ -11,6 +11,7 @@ import { EtcdClient } from "../../src/etcd/client.js";
 import { singleKey } from "../../src/etcd/messages.js";
 import { EtcdRegistry } from "../../src/etcd/registry.js";
 import { TlsFiles } from "../../src/etcd/tls.js";
+import { recordTime, within } from "../support/bounds.js";
 import { type Etcd, startEtcd } from "../support/etcd.js";
 import {
   forever,
@@ -143,7 +144,12 @@ test("C11: another CA, certificate and key on disk are used by the next connecti
     /cannot be used/.test(node.registry.status().problem ?? "") ? true : null,
   );
   await copy(renewed);
-  await until("the connection", () => (node.registry.status().connected ? true : null));
+  await within(
+    t,
+    { row: "C11", fault: "CA, certificate and key are replaced on disk, half of them first", boundMs: 5000 },
+    "the connection",
+    () => node.registry.status().connected,
+  );
   t.is(node.registry.status().problem, null);
   await until("the own lease", () => second.get(leaseKey(node)));
 });
@@ -241,7 +247,13 @@ test("C10: a role that is revoked is told apart from a wrong password, and a gra
   await sees(node, "10.5.199.0-24");
   await asRoot("user", "grant-role", "weft", "network");
   await put("10.5.200.0-24");
+  const begin = performance.now();
   await sees(node, "10.5.199.0-24", "10.5.200.0-24");
+  recordTime(
+    t,
+    { row: "C10", fault: "the role is revoked and granted again", boundMs: 5000 },
+    performance.now() - begin,
+  );
   await until("no problem", () => (node.registry.status().problem === null ? true : null));
 });
 

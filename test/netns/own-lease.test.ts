@@ -13,6 +13,7 @@ import { EtcdBed } from "../support/etcd-bed.js";
 import { etcdLease, PREFIX } from "../support/etcd-nodes.js";
 import type { Host } from "../support/hosts.js";
 import { Overlay } from "../support/overlay.js";
+import { recordFinding } from "../support/findings.js";
 import { run, until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
 import { mustBalance } from "../support/weftd.js";
@@ -107,6 +108,13 @@ test("C2: without etcd packets flow, and the daemon uses under 2 % of a CPU and 
   const share = (cpuSeconds(pid) - from.cpu) / ((performance.now() - from.at) / 1000);
   t.log(`${(share * 100).toFixed(2)} % of a CPU`);
   t.true(share < 0.02, `${share * 100} % of a CPU`);
+  recordFinding({
+    row: "C2",
+    fault: "etcd is gone",
+    test: t.title,
+    bound: "2 % of a CPU",
+    measured: `${(share * 100).toFixed(2)} % of a CPU, packets flow`,
+  });
   const lines = a.weftd.log().slice(logged);
   t.true(lines.length <= 3, lines.map((line) => JSON.stringify(line)).join("\n"));
   await mustPing(a.pod.ns, b.pod.address);

@@ -1,0 +1,20 @@
+/** docs/faults.md and docs/scale.md are what is made of the results that they name: generated, never typed. */
+import { readFileSync } from "node:fs";
+import test from "ava";
+import { markdown, type Results } from "../../bench/scale/results.js";
+import { faultsPage, parseFindings } from "../../scripts/faults-report.js";
+
+const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
+
+test("docs/faults.md is made of the findings that it names", (t) => {
+  const page = read("docs/faults.md");
+  const [, source = ""] = /\(\.\.\/(bench\/results\/\S+\.jsonl)\)/.exec(page) ?? [];
+  t.is(page, faultsPage(parseFindings(read(source)), source));
+});
+
+test("the figures of docs/scale.md are made of the results that it names", (t) => {
+  const page = read("docs/scale.md");
+  const [, file = "", figures] =
+    /<!-- generated: .*--markdown (bench\/results\/\S+\.json) -->\n\n(.*?)\n\n<!-- end -->/s.exec(page) ?? [];
+  t.is(figures, markdown(JSON.parse(read(file)) as Results));
+});
