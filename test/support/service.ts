@@ -17,6 +17,7 @@ export interface ServiceOptions extends WeftdOptions {
 
 export class Service {
   private constructor(
+    readonly ns: Namespace,
     readonly weftd: Weftd,
     private readonly options: ServiceOptions,
   ) {}
@@ -26,7 +27,7 @@ export class Service {
     const wrapper = ["python3", managerFile, directory];
     const weftd = await Weftd.launch(ns, directory, { ...options, env }, wrapper);
     await weftd.ready();
-    return new Service(weftd, options);
+    return new Service(ns, weftd, options);
   }
 
   get manager(): Program {
