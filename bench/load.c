@@ -179,13 +179,14 @@ static void load_send(char **arguments)
 /* What came of the latest run. */
 static struct {
     uint64_t run, received;
+    uint64_t last;      /* when its latest datagram was taken */
     uint64_t reordered; /* behind a later one of its flow, or a second time */
     uint32_t next[FLOWS_MAX];
 } seen;
 static uint32_t overflows; /* of the sink's own socket, since it was opened */
 static uint8_t incoming[MESSAGES][MESSAGE_MAX];
 
-static void take_datagram(const uint8_t *data)
+static void take_datagram(const uint8_t *data, uint64_t now)
 {
     struct stamp stamp;
     memcpy(&stamp, data, sizeof stamp);
@@ -196,6 +197,7 @@ static void take_datagram(const uint8_t *data)
         seen.run = stamp.run;
     }
     seen.received++;
+    seen.last = now;
     if (stamp.sequence < seen.next[stamp.flow])
         seen.reordered++;
     else
@@ -227,10 +229,11 @@ static void take_messages(int fd)
                                               .msg_controllen = sizeof control[i]};
     }
     int n = recvmmsg(fd, messages, MESSAGES, MSG_DONTWAIT, NULL);
+    uint64_t now = now_ns();
     for (int i = 0; i < n; i++) {
         size_t len = messages[i].msg_len, size = segment_size(&messages[i].msg_hdr, len);
         for (size_t at = 0; at + sizeof(struct stamp) <= len; at += size)
-            take_datagram(incoming[i] + at);
+            take_datagram(incoming[i] + at, now);
     }
 }
 
@@ -246,9 +249,11 @@ static void load_sink(char **arguments)
     ready();
     for (;;) {
         if (poll(waits, 2, asked ? QUIET_MS : -1) == 0) {
-            printf("{\"run\": %llu, \"received\": %llu, \"reordered\": %llu, \"overflows\": %u}\n",
+            printf("{\"run\": %llu, \"received\": %llu, \"reordered\": %llu, \"overflows\": %u, "
+                   "\"seconds\": %.6f}\n",
                    (unsigned long long)seen.run / 1000, (unsigned long long)seen.received,
-                   (unsigned long long)seen.reordered, overflows);
+                   (unsigned long long)seen.reordered, overflows,
+                   (double)(seen.last - seen.run) / 1e9);
             fflush(stdout);
             asked = false;
         }

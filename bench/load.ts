@@ -11,6 +11,8 @@ const SINK_PORT = 7000;
 const ECHO_PORT = 7001;
 /** What may be lost: one in a thousand. */
 const TOLERATED = 0.001;
+/** Of the rate at which they were sent, at which they must come. */
+const KEPT_UP = 0.9;
 const SEARCH_STEPS = 7;
 
 export interface Stream {
@@ -24,9 +26,25 @@ export interface Stream {
 export interface Delivery {
   readonly sent: number;
   readonly received: number;
+  /** Per second: while they were sent, and until the last of them had come. */
+  readonly offered: number;
+  readonly delivered: number;
   /** Behind a later datagram of the same flow, or twice. */
   readonly reordered: number;
   /** Lost at the sink itself: more than 0 means that the sink was the bottleneck. */
+  readonly overflows: number;
+}
+
+/** What `load send` and `load sink` print. */
+interface Sent {
+  readonly run: number;
+  readonly sent: number;
+  readonly seconds: number;
+}
+interface Taken {
+  readonly run: number;
+  readonly received: number;
+  readonly reordered: number;
   readonly overflows: number;
   readonly seconds: number;
 }
@@ -55,39 +73,41 @@ export class Loader {
   async send({ bytes, flows, run }: Stream, perSecond: number, milliseconds: number): Promise<Delivery> {
     const { client, addresses } = this.ends;
     const numbers = [SINK_PORT, bytes, flows, perSecond, milliseconds, run].map(String);
-    const sent = JSON.parse(await client.run(load, ["send", addresses.join(","), ...numbers])) as {
-      run: number;
-      sent: number;
-      seconds: number;
-    };
-    const { run: seen, received, reordered, overflows } = await this.#count();
-    const before = this.#overflows;
-    this.#overflows = overflows;
-    const came = seen === sent.run ? { received, reordered } : { received: 0, reordered: 0 };
-    return { ...came, sent: sent.sent, seconds: sent.seconds, overflows: overflows - before };
+    const sent = JSON.parse(await client.run(load, ["send", addresses.join(","), ...numbers])) as Sent;
+    const taken = await this.#count();
+    const overflows = taken.overflows - this.#overflows;
+    this.#overflows = taken.overflows;
+    const offered = sent.sent / sent.seconds;
+    // The sink remembers an earlier run when nothing came of this one.
+    if (taken.run !== sent.run) {
+      return { sent: sent.sent, received: 0, offered, delivered: 0, reordered: 0, overflows };
+    }
+    const { received, reordered } = taken;
+    const delivered = received / Math.max(taken.seconds, sent.seconds);
+    return { sent: sent.sent, received, offered, delivered, reordered, overflows };
   }
 
-  async #count(): Promise<{ run: number; received: number; reordered: number; overflows: number }> {
+  async #count(): Promise<Taken> {
     this.sink.write("");
     const answers = (): string[] => this.sink.stdout.filter((line) => line.startsWith("{"));
     const line = await until("the sink's count", () => answers()[this.#answers] ?? null);
     this.#answers++;
-    return JSON.parse(line) as Awaited<ReturnType<Loader["send"]>> & { run: number };
+    return JSON.parse(line) as Taken;
   }
 
   /**
-   * The highest rate at which no more than one in a thousand is lost, found by halving, each try taking
-   * `milliseconds`. Where even as many as go arrive, the sender is the limit, and that is the rate.
+   * The highest rate that is carried, found by halving, each try taking `milliseconds`. Where even as many as go are,
+   * the sender is the limit, and that is the rate.
    */
   async lossFreeRate(stream: Stream, milliseconds: number): Promise<Delivery> {
     const flood = await this.send(stream, 0, milliseconds);
-    if (lossFree(flood)) return flood;
-    let best: Delivery = { ...flood, received: 0 };
-    let [low, high] = [0, flood.sent / flood.seconds];
-    let rate = flood.received / flood.seconds;
+    if (carried(flood)) return flood;
+    let best: Delivery = { ...flood, delivered: 0 };
+    let [low, high] = [0, flood.offered];
+    let rate = flood.delivered;
     for (let step = 0; step < SEARCH_STEPS; step++) {
       const delivery = await this.send(stream, Math.round(rate), milliseconds);
-      if (lossFree(delivery)) [low, best] = [rate, delivery];
+      if (carried(delivery)) [low, best] = [rate, delivery];
       else high = rate;
       rate = (low + high) / 2;
     }
@@ -95,8 +115,9 @@ export class Loader {
   }
 }
 
-function lossFree({ sent, received }: Delivery): boolean {
-  return sent - received <= sent * TOLERATED;
+/** Whether hardly anything was lost, nor only put off: a long queue takes more for a while than it can pass on. */
+function carried({ sent, received, offered, delivered }: Delivery): boolean {
+  return sent - received <= sent * TOLERATED && delivered >= offered * KEPT_UP;
 }
 
 /** Round trips of one request after the other, in microseconds. */
