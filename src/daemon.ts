@@ -52,6 +52,8 @@ import { FileRegistry } from "./static/registry.js";
 
 /** How often what nobody tells us about is looked at: the registry's state and the host's forwarding switches. */
 const AUDIT_MS = 1000;
+/** For so long a firewall that was met is reported. */
+const FIREWALL_MS = 30_000;
 /** At most so often is written what a next daemon would go on with. */
 const ESTATE_PAUSE_MS = 500;
 /** Who is ready for so long is not one of those that keep dying. */
@@ -132,6 +134,7 @@ class Daemon implements Subject {
   /** Holds the run directory's lock. */
   #lockFd = -1;
   #watchdogMs = 0;
+  #firewall: NodeJS.Timeout | null = null;
   #succession: Succession | null = null;
   #settings: OpenSettings | null = null;
   readonly #servers: RunningServer[] = [];
@@ -456,7 +459,18 @@ class Daemon implements Subject {
     for (const event of events) {
       const failure = this.dataplane === null ? null : logEvent(event, this.dataplane, log);
       if (failure !== null) this.#stop.abort(new WeftError(failure));
+      if (event.kind === "peer-error" && event.code === "EPERM") this.#noteFirewall();
     }
+  }
+
+  /** A rule of this host drops what the workers send; they tell of it every ten seconds while that lasts. */
+  #noteFirewall(): void {
+    this.#health.degraded(
+      "firewall",
+      "this host's own firewall drops datagrams of the tunnel on their way out",
+    );
+    this.#firewall ??= setTimeout(() => this.#health.ok("firewall"), FIREWALL_MS).unref();
+    this.#firewall.refresh();
   }
 
   #writeSubnetEnv({ ipv4, ipv6 }: NetworkConfig, tun: TunSettings, own: Lease): void {

@@ -11,7 +11,8 @@ import { icmpError, udp } from "../support/craft.js";
 import { Bed } from "../support/hosts.js";
 import { Overlay, ports, startOverlay, type Node } from "../support/overlay.js";
 import { until } from "../support/process.js";
-import { mustPing } from "../support/traffic.js";
+import { recordFinding } from "../support/findings.js";
+import { mustPing, ping } from "../support/traffic.js";
 import { mustBalance, type Weftd } from "../support/weftd.js";
 
 async function errorsOf(weftd: Weftd, address: string): Promise<number> {
@@ -53,6 +54,38 @@ for (const format of ["udp", "vxlan"] as const) {
     await mustBalance(a.weftd, b.weftd);
   });
 }
+
+test("H22: a local firewall that drops the tunnel is named by health, and each packet is counted", async (t) => {
+  t.timeout(60_000);
+  const bed = await Bed.create(t.teardown, { hosts: 2 });
+  const { nodes } = await startOverlay(bed, t.teardown, { format: "vxlan" });
+  const [a, b] = nodes as [Node, Node];
+  await mustPing(a.pod.ns, b.pod.address);
+  await a.host.ns.nft(`table inet closed {
+    chain out { type filter hook output priority 0; udp dport ${ports.vxlan} drop; }
+  }`);
+  const { received } = await ping(a.pod.ns, b.pod.address, { count: 1 });
+  t.is(received, 0);
+  const { health } = await until("the firewall in health", async () => {
+    const status = await a.weftd.ask("/status");
+    return status.health.state === "degraded" ? status : null;
+  });
+  t.regex(health.reasons.join(), /own firewall drops datagrams/);
+  const failed = await a.weftd.counter("tx", "send_failed");
+  t.true(failed > 0);
+  await a.host.ns.nft("delete table inet closed");
+  await mustPing(a.pod.ns, b.pod.address);
+  await mustBalance(a.weftd, b.weftd);
+  const measured = `${failed} counted as send_failed, degraded with the reason`;
+  const bound = "every packet counted, health says why";
+  recordFinding({
+    row: "H22",
+    fault: "the local firewall drops the port",
+    test: "test/netns/peer-errors.test.ts",
+    bound,
+    measured,
+  });
+});
 
 /** "Fragmentation needed" about a datagram of the tunnel, as anybody can forge it (RFC 792, RFC 1191). */
 function fragmentationNeeded(from: string, a: string, b: string, port: number, mtu: number): Uint8Array {
