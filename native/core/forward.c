@@ -363,7 +363,7 @@ static enum drop restore_offload(const struct forward *f, size_t gro_size, struc
     uint32_t mtu = f->tables->self.mtu;
     bool super = p->len > mtu && !ip->fragment;
     enum csum_state state = ip_checksum_state(p->data, ip);
-    p->verified = state == CSUM_GOOD;
+    p->verified = state == CSUM_GOOD || state == CSUM_PARTIAL;
     if (state == CSUM_PARTIAL || (super && state == CSUM_GOOD))
         ip_make_partial(p, p->len);
     if (!super || state == CSUM_NONE)

@@ -51,7 +51,7 @@ struct packet {
     bool partial;
     uint16_t csum_start;
     uint16_t csum_offset;
-    /* Of a received packet: what ip_parse said of it, and that its TCP or UDP checksum was found right. */
+    /* Of a received packet: what ip_parse said of it, and that its TCP or UDP checksum was found right, or partial. */
     struct ip_info ip;
     bool verified;
 };

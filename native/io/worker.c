@@ -29,9 +29,11 @@ enum {
     ERROR_QUEUE_MS = 100,
     /* How long to look for the next packet before sleeping, while packets follow each other closely. */
     SPIN_US = 100,
-    /* Packets, and KiB of them, in a millisecond: with more, and for some time after, there is no need to look. */
+    /* Packets, and KiB of them, in a millisecond: with more there is no need to look. */
     SPIN_LOAD = 128,
-    SPIN_REST_MS = 20,
+    /* How long not to look after there were, or after somebody kept the processor that he was given meanwhile. */
+    SPIN_YIELD_US = 1000, /* that is, so long */
+    SPIN_REST_MS = 50,
     /* At most one event about an unreachable peer, or a stranger, in this time. */
     PEER_EVENT_MS = 10000,
     PEER_EVENT_SLOTS = 256,
@@ -62,7 +64,7 @@ struct worker {
     uint64_t heard_ms;
     bool close;             /* the last sleep was so short that looking would have been better */
     uint64_t load, load_ms; /* packets and KiB until that time */
-    uint64_t loaded_ms;     /* when there were last more than SPIN_LOAD */
+    uint64_t rest_ms;       /* until when not to look */
     uint32_t overflows[2];  /* per underlay, as counted so far */
     struct event_ring events;
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];
@@ -562,7 +564,7 @@ static void weigh_load(struct worker *w)
     uint64_t load =
         n[COUNTER_TX_IN] + n[COUNTER_RX_IN] + (n[COUNTER_TX_BYTES] + n[COUNTER_RX_BYTES]) / 1024;
     if (load - w->load > SPIN_LOAD * passed)
-        w->loaded_ms = w->forward.now_ms;
+        w->rest_ms = w->forward.now_ms + SPIN_REST_MS;
     w->load = load;
     w->load_ms = w->forward.now_ms;
 }
@@ -603,18 +605,19 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
  */
 static int wait_for_work(struct worker *w, struct epoll_event *events)
 {
-    uint64_t start = now_us();
-    bool look = w->close && start / 1000 - w->loaded_ms > SPIN_REST_MS;
-    int n = 0;
-    while (look && n == 0 && now_us() - start < SPIN_US) {
+    uint64_t start = now_us(), now = start;
+    while (w->close && now / 1000 >= w->rest_ms && now - start < SPIN_US) {
         sched_yield();
-        n = epoll_wait(w->epoll_fd, events, SOURCES, 0);
+        int n = epoll_wait(w->epoll_fd, events, SOURCES, 0);
+        uint64_t before = now;
+        now = now_us();
+        if (now - before > SPIN_YIELD_US)
+            w->rest_ms = now / 1000 + SPIN_REST_MS;
+        if (n != 0)
+            return n;
     }
-    if (n != 0)
-        return n;
-    start = now_us();
-    n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);
-    w->close = now_us() - start < SPIN_US;
+    int n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);
+    w->close = now_us() - now < SPIN_US;
     return n;
 }
 

@@ -26,7 +26,7 @@ const LARGEST_PACKET = 65535;
 export interface Admitted {
   readonly packet: IpPacket;
   readonly offload: Offload;
-  /** Its checksum was looked at and is right. */
+  /** Its checksum was looked at and is right, or is the kernel's to complete. */
   readonly verified: boolean;
 }
 

@@ -126,7 +126,7 @@ function restoreOffload(packet: IpPacket, mtu: number, groSize: number): Or<Admi
   const state = checksumState(packet);
   const large = totalLength(packet) > mtu && packet.fragment === null;
   if (large && state === "bad") return "bad_checksum";
-  const verified = state === "good";
+  const verified = state === "good" || state === "partial";
   if (state !== "partial" && !(large && verified)) return { packet, offload: noOffload, verified };
   const size = large ? segmentSize(packet, mtu, groSize) : null;
   if (typeof size === "string") return size;
