@@ -273,7 +273,7 @@ static void read_control(struct msghdr *m, struct received *message, uint32_t *o
     }
 }
 
-int underlay_receive(const struct underlay *u, struct receiver *r)
+int underlay_receive(const struct underlay *u, struct receiver *r, bool *more)
 {
     struct sockaddr_storage from[UNDERLAY_RECEIVE_BATCH];
     /* UDP_GRO, TOS or traffic class, SO_RXQ_OVFL. */
@@ -282,7 +282,8 @@ int underlay_receive(const struct underlay *u, struct receiver *r)
         __attribute__((aligned(8)));
     struct iovec pieces[UNDERLAY_RECEIVE_BATCH];
     struct mmsghdr messages[UNDERLAY_RECEIVE_BATCH];
-    for (size_t i = 0; i < UNDERLAY_RECEIVE_BATCH; i++) {
+    unsigned batch = r->large ? UNDERLAY_RECEIVE_LARGE : UNDERLAY_RECEIVE_BATCH;
+    for (size_t i = 0; i < batch; i++) {
         pieces[i] = (struct iovec){r->buffers + i * UNDERLAY_BUFFER, UNDERLAY_BUFFER};
         messages[i].msg_hdr = (struct msghdr){
             .msg_name = &from[i],
@@ -293,7 +294,9 @@ int underlay_receive(const struct underlay *u, struct receiver *r)
             .msg_controllen = sizeof control[i],
         };
     }
-    int n = recvmmsg(u->fd, messages, UNDERLAY_RECEIVE_BATCH, MSG_DONTWAIT, NULL);
+    int n = recvmmsg(u->fd, messages, batch, MSG_DONTWAIT, NULL);
+    *more = n == (int)batch;
+    r->large = false;
     if (n < 0)
         return errno == EAGAIN ? 0 : -1;
     for (int i = 0; i < n; i++) {
@@ -303,6 +306,7 @@ int underlay_receive(const struct underlay *u, struct receiver *r)
             .len = messages[i].msg_len,
             .truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0,
         };
+        r->large |= message->len > UNDERLAY_LARGE;
         map_address(&from[i], message->source);
         message->port = from_port(&from[i]);
         read_control(&messages[i].msg_hdr, message, &r->overflows);

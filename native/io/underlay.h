@@ -57,8 +57,17 @@ int underlay_send_singly(const struct underlay *u, const struct tables *tables,
 /* The address family of the socket that reaches a peer. */
 int underlay_family(const struct peer *peer);
 
-/* One message of the socket: a datagram, or several of gro_size bytes that the kernel coalesced. */
-enum { UNDERLAY_RECEIVE_BATCH = 8, UNDERLAY_BUFFER = 65536 };
+/*
+ * One message of the socket: a datagram, or several of gro_size bytes that the kernel coalesced. Large ones are received
+ * a few at a time, so that they stay in the processor's cache; single datagrams, as from senders without a UDP checksum,
+ * many at a time, so that there is something to coalesce.
+ */
+enum {
+    UNDERLAY_RECEIVE_BATCH = 32,
+    UNDERLAY_RECEIVE_LARGE = 8,
+    UNDERLAY_LARGE = 16384,
+    UNDERLAY_BUFFER = 65536
+};
 struct received {
     uint8_t *data;
     size_t len;
@@ -71,12 +80,15 @@ struct received {
 struct receiver {
     uint8_t *buffers; /* UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER bytes */
     struct received messages[UNDERLAY_RECEIVE_BATCH];
+    bool large; /* one of the last batch was */
     uint32_t
         overflows; /* losses in the socket's queue since it was opened, as last reported (SO_RXQ_OVFL) */
 };
 
-/* Receives a batch. Returns the number of messages, 0 when there is none, or -1 with errno. */
-int underlay_receive(const struct underlay *u, struct receiver *r);
+/*
+ * Receives a batch. Returns the number of messages, 0 when there is none, or -1 with errno. *more: there may be more.
+ */
+int underlay_receive(const struct underlay *u, struct receiver *r, bool *more);
 
 /* What the kernel has to say about an earlier send: its own error, or one that an ICMP message brought. */
 struct send_error {

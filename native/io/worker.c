@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -101,7 +102,8 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
         *failure = (struct failure){.error = ENOMEM, .call = "aligned_alloc"};
         return NULL;
     }
-    memset(w, 0, sizeof *w);
+    memset(w, 0,
+           offsetof(struct worker, tun_buffer)); /* the buffers' pages come when they are used */
     w->engine = engine;
     w->index = index;
     w->forward.format = engine->format;
@@ -527,7 +529,7 @@ static void drain_underlay(struct worker *w, unsigned which)
     bool more = true;
     for (int i = 0; i < UNDERLAY_BUDGET && more; i++) {
         w->receiver.overflows = w->overflows[which];
-        int n = underlay_receive(u, &w->receiver);
+        int n = underlay_receive(u, &w->receiver, &more);
         /* An error here is one about an earlier send that was reported early. */
         if (n < 0)
             drain_errors(w, u);
@@ -536,7 +538,6 @@ static void drain_underlay(struct worker *w, unsigned which)
         gro_flush(&w->gro);
         count(&w->counters, COUNTER_RX_QUEUE_LOST, w->receiver.overflows - w->overflows[which]);
         w->overflows[which] = w->receiver.overflows;
-        more = n == UNDERLAY_RECEIVE_BATCH;
     }
     sendq_flush(&w->queue); /* answers to peers */
 }
