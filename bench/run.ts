@@ -3,7 +3,7 @@
  * samples in bench/results/. `npm run bench -- --help` lists its options.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, resolve } from "node:path";
 import { HELP, parseArguments, UsageError } from "./arguments.js";
 import { root } from "./environment.js";
 import { measure } from "./measure.js";
@@ -17,7 +17,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const results = await measure(request.plan, new Progress());
-  const file = join(root, request.output ?? `bench/results/bench-${results.date}.json`);
+  const file = resolve(root, request.output ?? `bench/results/bench-${results.date}.json`);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(results)}\n`);
   console.log(`${tables(results)}\n\nsamples: ${file}`);

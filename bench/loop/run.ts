@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connect, Namespace } from "../../test/support/netns.js";
 import { type OnCleanup, run, temporaryDirectory } from "../../test/support/process.js";
+import { Troublemaker } from "../../test/support/troubled.js";
 import { Weftd } from "../../test/support/weftd.js";
 import { readEnvironment, root } from "../environment.js";
 import { compute, type ComputeResult } from "./compute.js";
@@ -37,7 +38,6 @@ const LEASES = 500;
 const forwardLoop = join(root, "native/out/forward-loop");
 const traffic = join(root, "native/out/traffic");
 const relayFile = fileURLToPath(new URL("relay.js", import.meta.url));
-const blockLoop = new URL("../../test/support/block-loop.js", import.meta.url).href;
 
 /** Something that forwards, and how traffic reaches it. */
 interface Candidate {
@@ -95,7 +95,7 @@ class Bench {
   }
 
   /** The daemon itself; its packets come through the TUN. */
-  async startWeftd(): Promise<Weftd> {
+  async startWeftd(troublemaker: Troublemaker): Promise<Weftd> {
     const directory = await temporaryDirectory(this.onCleanup);
     const nodes = [
       { name: "host", address: HOST, subnets: ["10.5.2.0/24"] },
@@ -103,7 +103,7 @@ class Bench {
     ];
     const file = join(directory, "peers.yaml");
     writeFileSync(file, JSON.stringify({ network: "10.5.0.0/16", backend: { type: "vxlan" }, nodes }));
-    const options = { args: [`--registry=file:${file}`], nodeArgs: [`--import=${blockLoop}`] };
+    const options = { args: [`--registry=file:${file}`], ...troublemaker.options };
     return Weftd.start(this.host, directory, options);
   }
 
@@ -148,7 +148,8 @@ async function measure(onCleanup: OnCleanup): Promise<Results> {
   ]);
   const single = await bench.startRelay("C11, one packet per system call", [forwardLoop, "relay"], ["1"]);
   const batch = await bench.startRelay("C11, up to 32 per system call", [forwardLoop, "relay"], ["32"]);
-  const weftd = await bench.startWeftd();
+  const troublemaker = await Troublemaker.create(onCleanup);
+  const weftd = await bench.startWeftd(troublemaker);
   const daemon = { address: REMOTE_POD, port: 9, pid: weftd.program.pid } as const;
   const plain: Candidate = { ...daemon, name: "weftd, from its TUN", way: "route" };
   const large: Candidate = { ...daemon, name: "weftd, from its TUN, super-packets", way: "super" };
@@ -157,7 +158,7 @@ async function measure(onCleanup: OnCleanup): Promise<Results> {
     bench.throughput(each),
   );
   const delay = await interleave([typescript, busy, single, plain], (each) => bench.delay(each));
-  weftd.program.signal("SIGUSR2");
+  troublemaker.cause(weftd.program.pid, "block 10000");
   await weftd.program.line(/^loop blocked$/);
   const blocked = { ...plain, name: "weftd, its event loop blocked" };
   delay.push(...(await interleave([blocked], (each) => bench.delay(each))));

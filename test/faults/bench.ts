@@ -112,7 +112,8 @@ export class Bench {
     const [one, two] = this.nodes;
     await this.wire.reset(seed);
     for (const { weftd } of this.nodes) {
-      await weftd.ready();
+      // A firewall is named by health for half a minute.
+      await weftd.ready(45_000);
       await weftd.peers(1);
     }
     await mustPing(one.pod.ns, two.pod.address, { count: 1 });

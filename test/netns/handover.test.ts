@@ -175,7 +175,7 @@ test.serial("H3: running out of memory costs a pause", async (t) => {
   const accounts = await during(hosts, async () => {
     const { pid } = service;
     cgroup.add(pid);
-    cgroup.limitMemory(8 * 1024 * 1024);
+    cgroup.limitMemory(1024 * 1024);
     await service.successor(pid);
   });
   harmless(t, "H3", "the kernel kills it for its memory", 250, accounts);

@@ -11,6 +11,8 @@ import { Bed } from "../support/hosts.js";
 import { Overlay } from "../support/overlay.js";
 import { Program, until } from "../support/process.js";
 import { Service } from "../support/service.js";
+import { Troublemaker } from "../support/troubled.js";
+import type { WeftdOptions } from "../support/weftd.js";
 
 const WATCHDOG_S = 3;
 
@@ -30,15 +32,14 @@ while True:
     if os.WIFEXITED(status) or os.WIFSIGNALED(status): break
 `;
 
-async function start(t: ExecutionContext, nodeArgs: readonly string[] = []): Promise<Service> {
+async function start(t: ExecutionContext, options: Partial<WeftdOptions> = {}): Promise<Service> {
   t.timeout(60_000);
   const bed = await Bed.create(t.teardown, { hosts: 1 });
   const overlay = await Overlay.create(t.teardown, { format: "udp" });
   await overlay.addToFile(bed.host(1));
   return Service.start(bed.host(1).ns, join(overlay.directory, "host1"), {
+    ...options,
     args: [`--registry=file:${overlay.peersFile}`],
-    nodeArgs,
-    env: { BLOCK_LOOP_MS: "60000" },
     watchdogSeconds: WATCHDOG_S,
   });
 }
@@ -63,10 +64,10 @@ test("H6: a hung worker leads to a restart", async (t) => {
 });
 
 test("H5: a blocked event loop leads to a restart", async (t) => {
-  const hook = new URL("../support/block-loop.js", import.meta.url).href;
-  const service = await start(t, [`--import=${hook}`]);
+  const troublemaker = await Troublemaker.create(t.teardown);
+  const service = await start(t, troublemaker.options);
   const { pid } = service;
-  process.kill(pid, "SIGUSR2");
+  troublemaker.cause(pid, "block 60000");
   await replaced(t, service, pid, "H5", "the event loop is blocked");
 });
 
