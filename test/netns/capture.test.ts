@@ -132,7 +132,9 @@ test.serial("drops are shown with their reason, and filtered by it", async (t) =
   const all = await Running.start(t, a, "--direction", "tx");
   await provoke();
   const file = await all.stop(t);
-  t.deepEqual(comments(file.packets), [
+  // A router solicitation of the kernel's own may be among them.
+  const unicast = comments(file.packets).filter((comment) => !comment.includes("bcast_mcast"));
+  t.deepEqual(unicast, [
     "weft0 in: dropped: no_route – no lease covers the destination",
     "weft0 out: tells the sender of a packet that was dropped: no_route – no lease covers the destination",
     "weft0 in: dropped: ttl – TTL or hop limit used up",
