@@ -20,6 +20,12 @@ export class Cgroup {
     private readonly v2: boolean,
   ) {}
 
+  /** Whether this machine lets tests limit that; containers often do not. */
+  static has(controller: "cpu" | "memory"): boolean {
+    const v2 = existsSync(join(mount, "cgroup.controllers"));
+    return existsSync(v2 ? join(mount, "cgroup.subtree_control") : join(mount, controller, "cgroup.procs"));
+  }
+
   static async create(controller: "cpu" | "memory", onCleanup: OnCleanup): Promise<Cgroup> {
     const v2 = existsSync(join(mount, "cgroup.controllers"));
     const root = v2 ? mount : join(mount, controller);
