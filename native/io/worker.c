@@ -1,4 +1,4 @@
-/* Life of the thread, then the loop, then the two directions. */
+/* Life of the thread, then the two directions, then the loop and how it waits. */
 #define _GNU_SOURCE
 #include "worker.h"
 
@@ -556,6 +556,7 @@ uint64_t worker_now_ms(void)
     return now_us() / 1000;
 }
 
+/* Once in a millisecond: whether so much is carried that looking for more is not worth it for a while. */
 static void weigh_load(struct worker *w)
 {
     const _Atomic uint64_t *n = w->counters.value;

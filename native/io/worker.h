@@ -1,8 +1,11 @@
 /*
- * A worker: one thread that carries packets both ways between the TUN and the underlay sockets.
+ * A worker: one thread that carries packets between the TUN and the underlay sockets, both ways or, where there are two
+ * of them, one way each: the first reads the TUN, the last the sockets.
  *
- *   sleep in epoll → [ read the TUN → forward_tx → send queue → flush ]
- *                    [ receive from a socket → forward_rx → coalesce → write to the TUN ] → sleep
+ *   wait → [ read the TUN → forward_tx → send queue → flush ]
+ *          [ receive from a socket → forward_rx → coalesce → write to the TUN ] → [ error queues ] → wait
+ *
+ * It waits in epoll, and before that, when packets have been following each other closely, looks for them awake.
  *
  * Everything it needs is allocated when it is created. It calls no JavaScript and takes no lock.
  */
