@@ -22,7 +22,7 @@ import { explainOpenError } from "./dataplane/open-error.js";
 import { paced } from "./etcd/paced.js";
 import { EtcdRegistry } from "./etcd/registry.js";
 import { compileTables } from "./fib/compile.js";
-import { type HandoverRequest, Predecessor, Succession } from "./handover.js";
+import { Predecessor, Succession } from "./handover.js";
 import { Inspector } from "./inspect.js";
 import type { Lease, Rejection, RejectionReason } from "./lease/lease.js";
 import type { Registry, Snapshot } from "./lease/registry.js";
@@ -40,7 +40,7 @@ import {
 } from "./native/bindings.js";
 import { loadNative } from "./native/load.js";
 import type { Family } from "./net/ip.js";
-import { startAdmin } from "./observe/admin.js";
+import { type HandoverRequest, startAdmin } from "./observe/admin.js";
 import { Health } from "./observe/health.js";
 import { type RunningServer, startHealthServer } from "./observe/http.js";
 import { type Log, createLog } from "./observe/log.js";
@@ -179,6 +179,7 @@ class Daemon implements Subject {
   async start(): Promise<void> {
     const { signal } = this.#stop;
     for (const warning of this.#options.warnings) this.#log.warn(warning);
+    if (this.#inheritance.waited) this.#log.warn("those before this weftd did not last: it waited for a while");
     const { replace, runDir } = this.#options;
     const predecessor = replace ? await Predecessor.meet(this.#native, runDir) : null;
     // Until it has taken over, this process is none of the service manager's business.
@@ -255,6 +256,7 @@ class Daemon implements Subject {
     this.#notifier = this.#createNotifier();
     this.#notifier.takeOver();
     await predecessor.end(this.#log);
+    noteLasting(this.#options.runDir);
     this.#log.info("taken over from the weftd that ran before");
     await this.#serve();
   }
@@ -291,7 +293,7 @@ class Daemon implements Subject {
       inspector: this.#inspector,
       succession: {
         offer: (request: HandoverRequest) => this.#heir().offer(request),
-        pause: () => this.#heir().pause(),
+        pause: (request: HandoverRequest) => this.#heir().pause(request),
         end: () => this.#end(),
       },
     };
@@ -326,7 +328,8 @@ class Daemon implements Subject {
 
   #writeEstate(): void {
     const rows = this.dataplane?.rows ?? null;
-    if (rows === null || this.#settings === null) return;
+    // Until this daemon carries packets, the next one would go on with what the one before it left.
+    if (rows === null || this.#settings === null || this.#succession === null) return;
     try {
       writeEstate(this.#options.runDir, { settings: this.#settings, rows });
       this.#health.ok("estate");
@@ -497,6 +500,7 @@ class Daemon implements Subject {
         this.#log,
       );
     }
+    this.#writeEstate();
     this.#audit();
     this.#health.ready();
     this.#notifier.ready(`carrying packets for ${subnets}`);

@@ -70,11 +70,6 @@ export function readEstate(runDir: string): Estate | null {
   }
 }
 
-/** Removes the file: there is nothing to go on with. */
-export function forgetEstate(runDir: string): void {
-  rmSync(path(runDir), { force: true });
-}
-
 function path(runDir: string): string {
   return join(runDir, "estate");
 }

@@ -3,7 +3,7 @@
  * may connect (mode 0600). The daemon holds the run directory's lock, so a socket file found there is nobody's.
  */
 import { rmSync } from "node:fs";
-import { EXIT_USAGE, WeftError } from "../config/errors.js";
+import { ConfigError, EXIT_USAGE, WeftError } from "../config/errors.js";
 import { adminSocket, LOG_LEVELS, type LogLevel } from "../config/options.js";
 import { closer, type HealthSource, healthRoutes, httpServer, listen, plain } from "./http.js";
 import type { Answer, ByteStream, Reply, Routes, RunningServer } from "./http.js";
@@ -20,10 +20,17 @@ export interface AdminSource extends HealthSource {
   readonly succession: SuccessionSource;
 }
 
+export interface HandoverRequest {
+  readonly version: number;
+  /** Path of a unix socket that receives datagrams: the successor's. */
+  readonly socket: string;
+}
+
 /** What hands over to the next daemon, step by step (src/handover.ts). Throws WeftErrors for what cannot be done. */
 export interface SuccessionSource {
-  offer(request: { readonly version: number; readonly socket: string }): object;
-  pause(): void;
+  offer(request: HandoverRequest): object;
+  /** Its reader has the packets until it goes away. */
+  pause(request: HandoverRequest): ByteStream;
   end(): void;
 }
 
@@ -62,18 +69,13 @@ function adminRoutes(source: AdminSource): Routes {
       source.setLogLevel(level);
       return json({ level });
     },
-    "PUT /handover": (body) =>
-      refusing(() => {
-        const request = handoverRequest(body);
-        return request === null
-          ? plain(400, 'expected {"version":…,"socket":"…"}')
-          : json(source.succession.offer(request));
-      }),
-    "PUT /handover/pause": () =>
-      refusing(() => {
-        source.succession.pause();
-        return json({});
-      }),
+    "PUT /handover": (body) => refusing(() => json(source.succession.offer(handoverRequest(body)))),
+    "PUT /handover/pause": (body) =>
+      refusing(() => ({
+        status: 200,
+        type: "application/octet-stream",
+        stream: source.succession.pause(handoverRequest(body)),
+      })),
     "PUT /handover/end": () =>
       refusing(() => {
         source.succession.end();
@@ -113,13 +115,14 @@ function levelIn(body: string): LogLevel | null {
   }
 }
 
-function handoverRequest(body: string): { readonly version: number; readonly socket: string } | null {
+function handoverRequest(body: string): HandoverRequest {
   try {
     const { version, socket } = JSON.parse(body) as Record<string, unknown>;
-    return typeof version === "number" && typeof socket === "string" ? { version, socket } : null;
+    if (typeof version === "number" && typeof socket === "string") return { version, socket };
   } catch {
-    return null;
+    // No JSON.
   }
+  throw new ConfigError('expected {"version":…,"socket":"…"}');
 }
 
 function json(value: unknown): Reply {

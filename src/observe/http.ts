@@ -20,7 +20,7 @@ export interface Reply {
 /** An answer that goes on for a while. */
 export interface StreamReply {
   readonly status: 200;
-  readonly type: "application/x-pcapng";
+  readonly type: "application/x-pcapng" | "application/octet-stream";
   readonly stream: ByteStream;
 }
 

@@ -4,16 +4,17 @@
  *
  *     pod ─ cni0 ─ host1: manager, weftd ── wire ── host2: weftd ─ cni0 ─ pod
  */
-import { closeSync } from "node:fs";
+import { closeSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { ask } from "../../src/cli/client.js";
+import { ask, open } from "../../src/cli/client.js";
 import { loadNative } from "../../src/native/load.js";
 import { Cgroup } from "../support/cgroup.js";
 import { recordFinding } from "../support/findings.js";
 import { Bed } from "../support/hosts.js";
 import { Ledger, type StreamAccount } from "../support/ledger.js";
 import { type Node, Overlay } from "../support/overlay.js";
+import { until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
 import { Service, type ServiceOptions } from "../support/service.js";
 
@@ -127,25 +128,45 @@ test.serial(
     const put = (path: string, body: object | null): Promise<unknown> => ask(directory, "PUT", path, body);
     const accounts = await during(hosts, async () => {
       await t.throwsAsync(put("/handover", { version: 99, socket: "/nowhere" }), {
-        message: /version 99 is not known/,
+        message: /version 99 is not known here, only 1: restart weftd instead/,
       });
       await t.throwsAsync(put("/handover", { version: 1, socket: "/nowhere" }), {
         message: /cannot hand over: ENOENT/,
+      });
+      for (const junk of [{}, { version: "1", socket: "/nowhere" }, { version: 1 }, [1, "/nowhere"]]) {
+        await t.throwsAsync(put("/handover", junk), { message: /expected \{"version"/ });
+      }
+      await t.throwsAsync(put("/handover/pause", { version: 1, socket: "/nowhere" }), {
+        message: /another weftd has begun to take over since/,
       });
       await t.throwsAsync(put("/handover/end", null), { message: /there was no pause/ });
       t.not(await service.reload(["--public-ip=198.51.100.77"]), 0);
       t.not(await service.reload(["--no-such-flag"]), 0);
     });
     harmless(t, "H2", "successors that cannot take over", 20, accounts);
-    // A successor that has the workers stopped and then says nothing: they start again by themselves.
-    const socket = loadNative().bindDatagram(join(directory, "silent"));
-    t.teardown(() => closeSync(socket));
-    await put("/handover", { version: 1, socket: join(directory, "silent") });
-    const silent = await during(hosts, async () => {
-      await put("/handover/pause", null);
-      await service.manager.line(/the next weftd did not take over; going on/);
-    });
-    harmless(t, "H2", "a successor that hangs", 1500, silent);
+
+    // Successors that have the workers stopped and then say nothing, or vanish: they start again by themselves.
+    const goneOn = (): number => service.lines(/the next weftd did not take over; going on/).length;
+    for (const [what, stay] of [
+      ["hangs", true],
+      ["vanishes", false],
+    ] as const) {
+      const path = join(directory, "silent");
+      const socket = loadNative().bindDatagram(path);
+      await put("/handover", { version: 1, socket: path });
+      const before = goneOn();
+      const silent = await during(hosts, async () => {
+        const request = JSON.stringify({ version: 1, socket: path });
+        const answer = await open(directory, "PUT", "/handover/pause", request);
+        answer.on("error", () => undefined);
+        if (!stay) answer.destroy();
+        await until("the workers go on", () => (goneOn() > before ? true : null));
+        answer.destroy();
+      });
+      closeSync(socket);
+      rmSync(path);
+      harmless(t, "H2", `a successor that ${what} when it has the packets`, stay ? 320 : 50, silent);
+    }
     t.is((await service.weftd.ask("/status")).pid, pid);
     await service.weftd.ready();
     t.is(await service.reload(), 0, service.manager.describe());

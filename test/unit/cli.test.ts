@@ -22,7 +22,13 @@ function weft(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   return tryRun(process.execPath, [ENTRY, ...args], { env: { PATH: process.env["PATH"], ...env } });
 }
 
-const SUCCESSION = { offer: () => ({}), pause: () => undefined, end: () => undefined };
+const SUCCESSION: AdminSource["succession"] = {
+  offer: () => ({}),
+  pause: () => {
+    throw new WeftError("there is no successor");
+  },
+  end: () => undefined,
+};
 
 /** A run directory with an admin socket that answers as a daemon would. */
 async function daemon(t: ExecutionContext, changes: Partial<AdminSource> = {}): Promise<string> {

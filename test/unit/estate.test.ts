@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { type Estate, forgetEstate, readEstate, writeEstate } from "../../src/dataplane/estate.js";
+import { type Estate, readEstate, writeEstate } from "../../src/dataplane/estate.js";
 import { noteLasting, noteStart } from "../../src/resume.js";
 import { temporaryDirectory } from "../support/process.js";
 
@@ -19,14 +19,12 @@ const ESTATE: Estate = {
   rows: [Buffer.from([1, 2]), Buffer.from([]), Buffer.from([255])],
 };
 
-test("an estate is read as it was written, and forgotten", async (t) => {
+test("an estate is read as it was written", async (t) => {
   const directory = await temporaryDirectory((cleanup) => t.teardown(cleanup));
   t.is(readEstate(directory), null);
   writeEstate(directory, ESTATE);
   writeEstate(directory, ESTATE);
   t.deepEqual(readEstate(directory), ESTATE);
-  forgetEstate(directory);
-  t.is(readEstate(directory), null);
 });
 
 test("H18: no estate that was cut or flipped anywhere is used", async (t) => {
@@ -48,14 +46,30 @@ test("H18: no estate that was cut or flipped anywhere is used", async (t) => {
 
 test("processes that keep dying wait longer and longer, until one lasts", async (t) => {
   const directory = await temporaryDirectory((cleanup) => t.teardown(cleanup));
-  const waits = Array.from({ length: 12 }, (_, i) => noteStart(directory, 1000 + i));
+  const start = (now: number): number => {
+    const { waitMs, go } = noteStart(directory, now);
+    go();
+    return waitMs;
+  };
+  const waits = Array.from({ length: 12 }, (_, i) => start(1000 + i));
   t.deepEqual(waits, [0, 0, 0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-  t.is(noteStart(directory, 2000), 0, "long ago");
-  for (let i = 0; i < 5; i++) noteStart(directory, 2001 + i);
+  t.is(start(2000), 0, "long ago");
+  for (let i = 0; i < 5; i++) start(2001 + i);
   noteLasting(directory);
-  t.is(noteStart(directory, 2010), 0);
-  for (const note of ["", "{", '{"count":"9","at":2010}', "null"]) {
+  t.is(start(2010), 0);
+  for (const note of ["", "{", '{"count":"9","at":2010}', "null", '{"count":-1e9,"at":2010}', "[]"]) {
     writeFileSync(join(directory, "starts"), note);
-    t.is(noteStart(directory, 2011), 0, note);
+    t.is(start(2011), 0, note);
   }
+});
+
+test("packets wait with a process only after one died of carrying them", async (t) => {
+  const directory = await temporaryDirectory((cleanup) => t.teardown(cleanup));
+  for (let i = 0; i < 4; i++) noteStart(directory, 1000).go();
+  t.like(noteStart(directory, 1001), { waitMs: 200, first: false });
+  // It died before its wait was over.
+  const next = noteStart(directory, 1002);
+  t.like(next, { waitMs: 400, first: true });
+  next.go();
+  t.like(noteStart(directory, 1003), { waitMs: 800, first: false });
 });
