@@ -179,7 +179,8 @@ class Daemon implements Subject {
   async start(): Promise<void> {
     const { signal } = this.#stop;
     for (const warning of this.#options.warnings) this.#log.warn(warning);
-    if (this.#inheritance.waited) this.#log.warn("those before this weftd did not last: it waited for a while");
+    if (this.#inheritance.waited)
+      this.#log.warn("those before this weftd did not last: it waited for a while");
     const { replace, runDir } = this.#options;
     const predecessor = replace ? await Predecessor.meet(this.#native, runDir) : null;
     // Until it has taken over, this process is none of the service manager's business.

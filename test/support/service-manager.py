@@ -1,12 +1,13 @@
 """A stand-in for systemd, as far as weftd talks to it: service-manager.py <run-dir> <command…>
 
 Starts the command and starts it again whenever it ends, with what it had kept (FDSTORE=1) as descriptors 3 and up;
-follows MAINPID= and kills a service that promised WATCHDOG=1 and does not send it. Lines on standard input:
+follows MAINPID= and kills a service that promised WATCHDOG=1 and does not send it. With the main process, all others of
+the service end. Lines on standard input:
   restart        SIGTERM, then a new process as soon as the old one has ended
-  reload <cmd…>  runs a command as the service's own (`weft restart`)
+  reload <cmd…>  runs a command as the service's own (`weft restart`), several at once if told so
   stop           SIGTERM, and the end
 Lines on standard output: `main <pid>`, `ended <pid> <status>`, `kept <name>`, `dropped <name>`, `watchdog`,
-`reloaded <status>`, and what the service prints.
+`reloading <pid>`, `reloaded <pid> <status>`, and what the service prints.
 """
 import array, ctypes, os, resource, select, signal, socket, sys, time
 
@@ -26,7 +27,7 @@ notify.bind(notify_path)
 output_read, output_write = os.pipe2(os.O_CLOEXEC)
 kept = []  # (name, fd)
 # When the service was last heard of; 0 until it is ready.
-main, alive, stopping, reload_pid = 0, 0.0, False, 0
+main, alive, stopping, reloads = 0, 0.0, False, set()
 
 
 def say(*words):
@@ -98,9 +99,31 @@ def hear():
         say("main", main)
 
 
-def reap(now):
+def parent(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return int(file.read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
+
+
+def end_others():
+    """The rest of the service, as systemd does with KillMode=control-group: SIGTERM, and SIGKILL after a while."""
+    end = time.monotonic() + 5
+    told = set()
+    while True:
+        children = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if parent(pid) == os.getpid()}
+        if not children:
+            return
+        for pid in children if time.monotonic() > end else children - told:
+            os.kill(pid, signal.SIGKILL if pid in told else signal.SIGTERM)
+        told |= children
+        select.select([], [], [], 0.005)
+        reap()
+
+
+def reap():
     """Ends of processes. True when the service is to be started again after a pause."""
-    global reload_pid
     ended = False
     while True:
         try:
@@ -109,10 +132,12 @@ def reap(now):
             break
         if pid == 0:
             break
-        if pid == reload_pid:
-            say("reloaded", os.waitstatus_to_exitcode(status))
+        code = os.waitstatus_to_exitcode(status)
+        if pid in reloads:
+            reloads.remove(pid)
+            say("reloaded", pid, code)
         else:
-            say("ended", pid, os.waitstatus_to_exitcode(status))
+            say("ended", pid, code)
         ended |= pid == main
     return ended
 
@@ -132,8 +157,9 @@ while True:
         continue  # what it had to say comes before its end
     if wake_read in ready:
         os.read(wake_read, 64)
-    if reap(now):
+    if reap():
         main = 0
+        end_others()
         if stopping:
             sys.exit(0)
         restart_at, at_once = now + (0 if at_once else RESTART_S), False
@@ -144,7 +170,9 @@ while True:
     if 0 in ready:
         verb, *rest = (sys.stdin.readline() or "stop").split()
         if verb == "reload":
-            reload_pid = spawn(rest, False)
+            pid = spawn(rest, False)
+            reloads.add(pid)
+            say("reloading", pid)
         else:
             stopping, at_once = verb == "stop", verb == "restart"
             os.kill(main, signal.SIGTERM)

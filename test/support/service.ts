@@ -8,6 +8,7 @@ import { type Program, until } from "./process.js";
 import { Weftd, type WeftdOptions } from "./weftd.js";
 
 const managerFile = fileURLToPath(new URL("../../../test/support/service-manager.py", import.meta.url));
+const weftdFile = fileURLToPath(new URL("../../src/weftd.js", import.meta.url));
 const weftFile = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
 
 export interface ServiceOptions extends WeftdOptions {
@@ -16,6 +17,9 @@ export interface ServiceOptions extends WeftdOptions {
 }
 
 export class Service {
+  /** Programs that were run as the service's own. */
+  #runs = 0;
+
   private constructor(
     readonly ns: Namespace,
     readonly weftd: Weftd,
@@ -70,15 +74,28 @@ export class Service {
   /** As `systemctl reload`: the new process takes over from the old one. Returns the command's exit code. */
   async reload(flags: readonly string[] = []): Promise<number> {
     const { pid } = this;
-    const before = this.lines(/^reloaded /).length;
+    const code = await this.ended(await this.run(weftFile, ["restart", ...flags]));
+    if (code === 0) await this.successor(pid);
+    return code;
+  }
+
+  /** Starts a process that is to take over from the main one, and returns its pid. */
+  succeed(): Promise<number> {
+    return this.run(weftdFile, ["--replace"]);
+  }
+
+  /** Waits for the end of a process that `succeed` started; returns its exit code, or minus the signal. */
+  async ended(pid: number): Promise<number> {
+    const line = new RegExp(`^reloaded ${pid} (-?\\d+)$`);
+    return Number(await until("the end of a process", () => this.lines(line)[0]?.[1] ?? null, 60_000));
+  }
+
+  /** Runs a program of weft as the service's own, with the service's flags. */
+  private async run(file: string, words: readonly string[]): Promise<number> {
+    const index = this.#runs++;
     const own = [`--run-dir=${this.weftd.directory}`, `--subnet-file=${this.weftd.subnetFile}`];
-    const words = [process.execPath, weftFile, "restart", ...own, ...this.options.args, ...flags];
-    this.manager.write(`reload ${words.join(" ")}`);
-    const code = await until(
-      "the end of the reload",
-      () => this.lines(/^reloaded (-?\d+)$/)[before]?.[1] ?? null,
-    );
-    if (code === "0") await this.successor(pid);
-    return Number(code);
+    const command = [process.execPath, file, ...words, ...own, ...this.options.args];
+    this.manager.write(`reload ${command.join(" ")}`);
+    return Number(await until("a process", () => this.lines(/^reloading (\d+)$/)[index]?.[1] ?? null));
   }
 }
