@@ -21,7 +21,7 @@ import { logEvent } from "./dataplane/events.js";
 import { explainOpenError } from "./dataplane/open-error.js";
 import { paced } from "./etcd/paced.js";
 import { EtcdRegistry } from "./etcd/registry.js";
-import { compileTables } from "./fib/compile.js";
+import { type Compiled, recompileTables } from "./fib/recompile.js";
 import { Predecessor, Succession } from "./handover.js";
 import { Inspector } from "./inspect.js";
 import type { Lease, Rejection, RejectionReason } from "./lease/lease.js";
@@ -137,6 +137,7 @@ class Daemon implements Subject {
   #firewall: NodeJS.Timeout | null = null;
   #succession: Succession | null = null;
   #settings: OpenSettings | null = null;
+  #compiled: Compiled | null = null;
   readonly #servers: RunningServer[] = [];
   /** What to undo, oldest first. */
   readonly #closers: (() => void | Promise<void>)[] = [];
@@ -418,12 +419,13 @@ class Daemon implements Subject {
     this.config = config;
     const { underlay, dataplane, own, tun } = this;
     if (underlay === null || dataplane === null || own === null || tun === null) return;
-    const tables = compileTables({
+    this.#compiled = recompileTables(this.#compiled, {
       ...hostSettings(this.#options, config, underlay),
       mtu: tun.mtu,
       own,
       peers,
     });
+    const { tables } = this.#compiled;
     const knownUnused = dataplane.tables?.unusedAliases.map(({ message }) => message) ?? [];
     const changed = dataplane.replaceTables(tables);
     this.#saveEstate();

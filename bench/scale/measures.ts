@@ -5,8 +5,11 @@ import { startEtcd } from "../../test/support/etcd.js";
 import { PREFIX } from "../../test/support/etcd-nodes.js";
 import { type OnCleanup, until } from "../../test/support/process.js";
 import type { Weftd } from "../../test/support/weftd.js";
-import { changesOf, lease, type Memory, type ScaleNetwork } from "./network.js";
+import { changesOf, type Format, type Memory, ScaleNetwork } from "./network.js";
 import type { Crowd, Growth, Start } from "./results.js";
+
+const SAMPLES = 4;
+const GROWTH_SAMPLES = 40;
 
 /** Runs with cleanups of its own, done when it ends. */
 export async function withCleanups<T>(task: (onCleanup: OnCleanup) => Promise<T>): Promise<T> {
@@ -29,6 +32,28 @@ export async function measureStart(network: ScaleNetwork, leases: number): Promi
   return [weftd, { leases, processMs: startMs, listMs: at("peers changed") - at("etcd answers") }];
 }
 
+/** What daemons have in memory with one lease beside their own, and with many. */
+export async function measureMemory(
+  format: Format,
+  leases: number,
+): Promise<{ readonly few: Memory; readonly many: Memory }> {
+  const measure = (count: number): Promise<Memory> =>
+    withCleanups(async (onCleanup) => {
+      const network = await ScaleNetwork.start(onCleanup, count, format);
+      const { weftd } = await network.startDaemon();
+      await weftd.peers(count);
+      // The least of some: files are written after a start, and what for is let go then.
+      let least = await network.memory(weftd);
+      for (let n = 0; n < SAMPLES; n++) {
+        await delay(1000);
+        const memory = await network.memory(weftd);
+        if (memory.live < least.live) least = memory;
+      }
+      return least;
+    });
+  return { few: await measure(1), many: await measure(leases) };
+}
+
 /** One change after another: from etcd's answer to the writer until the workers have the new table, in ms. */
 export async function measureChanges(
   network: ScaleNetwork,
@@ -39,7 +64,7 @@ export async function measureChanges(
   const took: number[] = [];
   for (let n = 0; n < count; n++) {
     const known = weftd.program.stdout.length;
-    const committed = await network.net.etcd.putAll([lease(2 + n, version)]);
+    const committed = await network.net.etcd.putAll([network.lease(2 + n, version)]);
     const changed = await until("the change", () => changesOf(weftd, known)[0] ?? null);
     took.push(Math.max(0, changed - committed));
     // Between two changes the daemon is idle: it gathers those of 50 ms.
@@ -57,11 +82,13 @@ export async function measureBurst(
 ): Promise<{ readonly allMs: number; readonly restMs: number; readonly tables: number }> {
   const known = weftd.program.stdout.length;
   const version = 3;
-  const wanted = lease(leases, version)[1];
+  const wanted = network.lease(leases, version)[1];
   const address = (JSON.parse(wanted) as { readonly PublicIP: string }).PublicIP;
   const begin = performance.timeOrigin + performance.now();
   const committed = await network.net.etcd.putAll(
-    Array.from({ length: changes }, (_, index) => lease(leases - ((changes - 1 - index) % leases), version)),
+    Array.from({ length: changes }, (_, index) =>
+      network.lease(leases - ((changes - 1 - index) % leases), version),
+    ),
   );
   await until("the last change", async () =>
     (await weftd.ask("/routes")).some(({ via }) => via === address) ? true : null,
@@ -71,17 +98,19 @@ export async function measureBurst(
   return { allMs: last - begin, restMs: last - committed, tables: tables.length };
 }
 
-/** A thousand changes a second for some time; the memory at a tenth of it and at the end. */
+/** A thousand changes a second for some time, and the memory meanwhile. */
 export async function measureGrowth(network: ScaleNetwork, weftd: Weftd, seconds: number): Promise<Growth> {
   const samples: (Memory & { readonly second: number })[] = [];
   const begin = performance.now();
   let changes = 0;
   for (let tick = 0; performance.now() - begin < seconds * 1000; tick++) {
-    const puts = Array.from({ length: 100 }, (_, n) => lease(2 + ((tick * 100 + n) % 1000), 1 + (tick % 90)));
+    const puts = Array.from({ length: 100 }, (_, n) =>
+      network.lease(2 + ((tick * 100 + n) % 1000), 1 + (tick % 90)),
+    );
     await network.net.etcd.putAll(puts, 10);
     changes += puts.length;
     const second = (performance.now() - begin) / 1000;
-    if (second >= (samples.length + 1) * (seconds / 10)) {
+    if (second >= (samples.length + 1) * (seconds / GROWTH_SAMPLES)) {
       samples.push({ second: Math.round(second), ...(await network.memory(weftd)) });
     }
     await delay(Math.max(0, begin + (tick + 1) * 100 - performance.now()));

@@ -6,6 +6,7 @@
  *                                 └── host2: the first peer, which floods
  */
 import { fileURLToPath } from "node:url";
+import { formatMac } from "../../src/net/mac.js";
 import { udp } from "../../test/support/craft.js";
 import { EtcdBed } from "../../test/support/etcd-bed.js";
 import { PREFIX } from "../../test/support/etcd-nodes.js";
@@ -25,27 +26,27 @@ export interface Memory {
   readonly resident: number;
 }
 
-/** Lease number n, of 65 536 possible, in flannel's form; another `version` is another public address. */
-export function lease(n: number, version = 0): [key: string, value: string] {
-  const address = n === 1 ? "192.0.2.2" : `198.${18 + version}.${n >> 8}.${n & 255}`;
-  return [
-    `${PREFIX}/subnets/10.${64 + (n >> 8)}.${n & 255}.0-24`,
-    JSON.stringify({ PublicIP: address, PublicIPv6: null }),
-  ];
-}
+export const FORMATS = ["udp", "vxlan"] as const;
+export type Format = (typeof FORMATS)[number];
 
 export class ScaleNetwork {
   private constructor(
     readonly net: EtcdBed,
+    readonly format: Format,
     private readonly onCleanup: OnCleanup,
   ) {}
 
   /** An etcd with so many leases, and no daemon yet. */
-  static async start(onCleanup: OnCleanup, leases: number): Promise<ScaleNetwork> {
-    const config = { Network: "10.0.0.0/8", SubnetMax: "10.9.255.0" };
+  static async start(onCleanup: OnCleanup, leases: number, format: Format = "udp"): Promise<ScaleNetwork> {
+    const config = { Network: "10.0.0.0/8", SubnetMax: "10.9.255.0", Backend: { Type: format } };
     const net = await EtcdBed.start(onCleanup, config, { hosts: 2 });
-    await net.etcd.putAll(Array.from({ length: leases }, (_, index) => lease(index + 1)));
-    return new ScaleNetwork(net, onCleanup);
+    await net.etcd.putAll(Array.from({ length: leases }, (_, index) => leaseOf(index + 1, 0, format)));
+    return new ScaleNetwork(net, format, onCleanup);
+  }
+
+  /** Lease number n, of 65 536 possible, as flannel writes it; another `version` is another public address. */
+  lease(n: number, version: number): [key: string, value: string] {
+    return leaseOf(n, version, this.format);
   }
 
   /** Starts the daemon; it is ready when it has the whole table. Resolves with it and the milliseconds of the start. */
@@ -66,7 +67,7 @@ export class ScaleNetwork {
     return JSON.parse(line.replace("memory ", "")) as Memory;
   }
 
-  /** Lets the first peer send as much as it can, until the program is stopped; resolves when that arrives. */
+  /** In udp format, lets the first peer send as much as it can, until the program is stopped; resolves when that arrives. */
   async flood(weftd: Weftd): Promise<Program> {
     const pod: Pod = await this.net.bed.host(1).addPod(await weftd.podNetwork());
     await Sink.open(pod.ns, SINK_PORT, FLOOD_DATA.length);
@@ -84,6 +85,16 @@ export class ScaleNetwork {
     );
     return flood;
   }
+}
+
+function leaseOf(n: number, version: number, format: Format): [key: string, value: string] {
+  const address = n === 1 ? "192.0.2.2" : `198.${18 + version}.${n >> 8}.${n & 255}`;
+  const vtep = { VNI: 1, VtepMAC: formatMac(Uint8Array.of(2, 0, 0, version, n >> 8, n & 255)) };
+  const backend = format === "udp" ? {} : { BackendType: format, BackendData: vtep };
+  return [
+    `${PREFIX}/subnets/10.${64 + (n >> 8)}.${n & 255}.0-24`,
+    JSON.stringify({ PublicIP: address, PublicIPv6: null, ...backend }),
+  ];
 }
 
 /** When the daemon gave its workers other tables, in milliseconds of the wall clock, from the lines of its log. */

@@ -96,7 +96,13 @@ export class Dataplane {
 
   /** Replaces all tables at once, under running traffic. False when the workers have the same ones already. */
   replaceTables(tables: Tables): boolean {
-    const rows: Rows = [packSelf(tables.self), packPeers(tables.peers), packRoutes(tables.routes)];
+    const [, peers, routes] = this.#rows ?? [];
+    const known = this.#tables;
+    const rows: Rows = [
+      packSelf(tables.self),
+      packPeers(tables.peers, known && peers ? { rows: known.peers, bytes: peers } : null),
+      packRoutes(tables.routes, known && routes ? { rows: known.routes, bytes: routes } : null),
+    ];
     // What has no row, a lease's key for instance, may differ all the same.
     this.#tables = tables;
     if (this.#rows?.every((each, index) => Buffer.compare(each, rows[index] ?? each) === 0) === true) {

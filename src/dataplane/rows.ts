@@ -44,28 +44,47 @@ export function packSelf(self: SelfRow): Uint8Array {
   return bytes;
 }
 
-export function packPeers(peers: readonly PeerRow[]): Uint8Array {
-  const bytes = new Uint8Array(peers.length * PEER_ROW_SIZE);
-  const view = new DataView(bytes.buffer);
-  peers.forEach((peer, i) => {
-    const at = i * PEER_ROW_SIZE;
-    setMapped(bytes, at, peer.address);
-    view.setUint32(at + 16, peer.node, LITTLE_ENDIAN);
-    if (peer.mac !== null) bytes.set(peer.mac, at + 20);
-    bytes[at + 26] = peer.ecn ? 0 : PEER_NO_ECN;
-  });
-  return bytes;
+/** Rows of which the packed bytes are known. */
+export interface Packed<Row> {
+  readonly rows: readonly Row[];
+  readonly bytes: Uint8Array;
 }
 
-export function packRoutes(routes: readonly RouteRow[]): Uint8Array {
-  const bytes = new Uint8Array(routes.length * ROUTE_ROW_SIZE);
-  const view = new DataView(bytes.buffer);
-  routes.forEach(({ prefix, peer }, i) => {
-    const at = i * ROUTE_ROW_SIZE;
-    bytes.set(prefix.ip.bytes, at);
+/** @param known an earlier table: where it has the very same row in the same place, the bytes are taken from there */
+export function packPeers(peers: readonly PeerRow[], known: Packed<PeerRow> | null = null): Uint8Array {
+  return packRows(peers, PEER_ROW_SIZE, known, ({ address, node, mac, ecn }, bytes, view, at) => {
+    setMapped(bytes, at, address);
+    view.setUint32(at + 16, node, LITTLE_ENDIAN);
+    if (mac !== null) copy(mac, bytes, at + 20);
+    bytes[at + 26] = ecn ? 0 : PEER_NO_ECN;
+  });
+}
+
+/** @param known as for peers */
+export function packRoutes(routes: readonly RouteRow[], known: Packed<RouteRow> | null = null): Uint8Array {
+  return packRows(routes, ROUTE_ROW_SIZE, known, ({ prefix, peer }, bytes, view, at) => {
+    copy(prefix.ip.bytes, bytes, at);
     view.setUint32(at + 16, peer ?? ROUTE_LOCAL, LITTLE_ENDIAN);
     bytes[at + 20] = prefix.ip.family;
     bytes[at + 21] = prefix.length;
+  });
+}
+
+/** @param pack writes a row's bytes over zeros */
+function packRows<Row>(
+  rows: readonly Row[],
+  size: number,
+  known: Packed<Row> | null,
+  pack: (row: Row, bytes: Uint8Array, view: DataView, at: number) => void,
+): Uint8Array {
+  const bytes = new Uint8Array(rows.length * size);
+  const view = new DataView(bytes.buffer);
+  if (known !== null) bytes.set(known.bytes.subarray(0, bytes.length));
+  rows.forEach((row, index) => {
+    if (known?.rows[index] === row) return;
+    const at = index * size;
+    bytes.fill(0, at, at + size);
+    pack(row, bytes, view, at);
   });
   return bytes;
 }
@@ -77,6 +96,11 @@ function packAdmission(admit: Admission): number {
 
 /** IPv4 addresses as ::ffff:a.b.c.d (RFC 4291 2.5.5.2), so that all have one form. */
 export function setMapped(bytes: Uint8Array, at: number, ip: Ip): void {
-  if (ip.family === 4) bytes.fill(0xff, at + 10, at + 12);
-  bytes.set(ip.bytes, at + 16 - ip.bytes.length);
+  if (ip.family === 4) bytes[at + 10] = bytes[at + 11] = 0xff;
+  copy(ip.bytes, bytes, at + 16 - ip.bytes.length);
+}
+
+/** For a few bytes faster than `set`, which counts with thousands of rows. */
+function copy(from: Uint8Array, to: Uint8Array, at: number): void {
+  for (let i = 0; i < from.length; i++) to[at + i] = from[i] ?? 0;
 }

@@ -18,7 +18,8 @@ export class MemoryFile {
   readonly #closing = new AbortController();
   readonly #soon = paced(() => void this.#save(), PAUSE_MS, this.#closing.signal);
   #content: (() => Memory) | null = null;
-  #written = "";
+  /** Of what is in the file. */
+  #digest = "";
   #saving: Promise<void> = Promise.resolve();
   #failed = false;
 
@@ -51,7 +52,7 @@ export class MemoryFile {
     this.#closing.abort();
     this.#content = null;
     await this.#saving;
-    this.#written = "";
+    this.#digest = "";
     await rm(this.#path, { force: true }).catch((err: unknown) => {
       this.#log.warn({ err, path: this.#path }, "memory of etcd cannot be removed");
     });
@@ -66,11 +67,12 @@ export class MemoryFile {
   /** One after another; what did not change is not written again. */
   #save(): Promise<void> {
     this.#saving = this.#saving.then(async () => {
-      const text = this.#content === null ? "" : formatMemory(this.#content());
-      if (text === this.#written) return;
+      if (this.#content === null) return;
+      const { digest, text } = formatMemory(this.#content());
+      if (digest === this.#digest) return;
       try {
         await replaceFile(this.#path, text);
-        this.#written = text;
+        this.#digest = digest;
         this.#failed = false;
       } catch (err) {
         if (!this.#failed) this.#log.warn({ err, path: this.#path }, "memory of etcd cannot be written");

@@ -20,10 +20,13 @@ export interface KeyValue {
   readonly lease: string;
 }
 
-/** The keys from `key` up to `range_end`, which is empty for the one key. */
+/**
+ * The keys from `key` up to `range_end`; the one key when that is null. It is never empty: etcd takes an empty one that
+ * is sent for "no end" when it reads, and for "the one key" when it writes or watches.
+ */
 export interface KeyRange {
   readonly key: Buffer;
-  readonly range_end: Buffer;
+  readonly range_end: Buffer | null;
 }
 
 /** A question about the past: what stood in the range at a revision. */
@@ -139,5 +142,5 @@ export function prefixRange(prefix: string): KeyRange {
 }
 
 export function singleKey(key: string): KeyRange {
-  return { key: keyBytes(key), range_end: Buffer.alloc(0) };
+  return { key: keyBytes(key), range_end: null };
 }

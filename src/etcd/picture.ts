@@ -61,8 +61,10 @@ export class Picture {
     const ownIndex = entries.findIndex(({ key }) => key === ownKey);
     const others = entries.filter((_entry, index) => index !== ownIndex);
     const results = others.map((entry) => this.#leases.read(entry, config));
-    this.#noteRival(olderHolder(results.slice(0, Math.max(ownIndex, 0)), own));
     const { peers: standing, rejected } = makeSnapshot(results, own, this.#withdrawals);
+    // Who claims this node's subnet is among the rejected.
+    const older = rejected.length === 0 ? [] : results.slice(0, Math.max(ownIndex, 0));
+    this.#noteRival(olderHolder(older, own));
     const heldBefore = this.#withdrawals.held.length;
     this.#withdrawals.update(standing, entries[ownIndex]?.createRevision ?? null, performance.now(), fresh);
     const { held } = this.#withdrawals;

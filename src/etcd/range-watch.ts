@@ -15,11 +15,11 @@ import { Backoff } from "./backoff.js";
 import type { EtcdClient } from "./client.js";
 import { EtcdError } from "./connection.js";
 import {
-  keyBytes,
   type KeyRange,
   keyText,
   type KeyValue,
   type ResponseHeader,
+  singleKey,
   type WatchResponse,
 } from "./messages.js";
 
@@ -160,20 +160,19 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
       null,
     );
     const past = { revision: String(revision), count_only: false };
-    const newestKey = newest === null ? this.#range.key : keyBytes(newest.key);
     try {
       const { header, responses } = await this.#client.call("KV.Txn", {
         compare: [],
         success: [
           { request_range: { ...this.#range, ...past, count_only: true } },
-          { request_range: { key: newestKey, range_end: Buffer.alloc(0), ...past } },
+          ...(newest === null ? [] : [{ request_range: { ...singleKey(newest.key), ...past } }]),
         ],
         failure: [],
       });
-      const [all, one] = responses.map(({ response_range }) => response_range);
+      const [all, found] = responses.map(({ response_range }) => response_range);
       const same =
         Number(all?.count) === known.length &&
-        (newest === null || Number(one?.kvs[0]?.mod_revision) === newest.modRevision);
+        (newest === null || Number(found?.kvs[0]?.mod_revision) === newest.modRevision);
       return same && !this.#wentBack(header) ? null : "restored";
     } catch (error) {
       if (!(error instanceof EtcdError) || error.code !== status.OUT_OF_RANGE) throw error;

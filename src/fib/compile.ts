@@ -88,30 +88,37 @@ export interface CompileInput {
  */
 export function compileTables(input: CompileInput): Tables {
   const ownAddresses = addressesOf(input);
-  const hosts = new Map<string, Host>();
+  const nodes: string[] = [];
+  const ends = new Map<string, End>();
   const remote: LeasedSubnet[] = [];
-  for (const lease of input.peers) {
-    const subnets = lease.subnets.filter(({ via }) => !ownAddresses.has(via.address.text));
-    mergeHost(hosts, lease.key, subnets);
-    remote.push(...subnets);
+  const through: End[] = [];
+  for (const { key, subnets } of input.peers) {
+    let node = nodeOf(subnets, ends);
+    for (const subnet of subnets) {
+      const { address, mac, ecn } = subnet.via;
+      if (ownAddresses.has(address.text)) continue;
+      node ??= nodes.length;
+      nodes[node] = key;
+      let end = ends.get(address.text);
+      if (end === undefined) ends.set(address.text, (end = { address, mac, ecn, node, row: -1 }));
+      // The end of another node stays there: rows of one address would be ambiguous.
+      end.mac = mac;
+      end.ecn = ecn;
+      remote.push(subnet);
+      through.push(end);
+    }
   }
 
-  const peers: PeerRow[] = [];
-  const nodes: string[] = [];
-  const index = new Map<string, number>();
   const unusedAliases = input.aliases.flatMap((alias) => {
-    const message = whyUnused(alias, ownAddresses, hosts);
+    const message = whyUnused(alias, ownAddresses, ends, nodes);
     return message === null ? [] : [{ alias, message }];
   });
   const aliases = input.aliases.filter((alias) => !unusedAliases.some((unused) => unused.alias === alias));
-  for (const host of new Set(hosts.values())) {
-    const node = nodes.push(host.key) - 1;
-    for (const { address, mac, ecn } of host.endpoints) {
-      index.set(address.text, peers.length);
-      peers.push({ address, mac, ecn, node });
-      for (const alias of aliases) {
-        if (alias.publicAddress.text === address.text) peers.push({ address: alias.address, mac, ecn, node });
-      }
+  const peers: PeerRow[] = [];
+  for (const end of [...ends.values()].sort((a, b) => a.node - b.node)) {
+    end.row = peers.push(end) - 1;
+    for (const { address, publicAddress } of aliases) {
+      if (publicAddress.text === end.address.text) peers.push({ ...end, address });
     }
   }
   return {
@@ -119,21 +126,27 @@ export function compileTables(input: CompileInput): Tables {
     peers,
     routes: [
       ...input.own.subnets.map(({ prefix }) => ({ prefix, peer: null })),
-      ...remote.map(({ prefix, via }) => ({ prefix, peer: index.get(via.address.text) ?? null })),
+      ...remote.map(({ prefix }, index) => ({ prefix, peer: through[index]?.row ?? null })),
     ],
     nodes,
     unusedAliases,
   };
 }
 
-interface Host {
-  key: string;
-  /** One per address. */
-  readonly endpoints: Endpoint[];
+/** A peer's row while it is made: the MAC is that of the youngest lease, and the place is known in the end. */
+type End = { -readonly [name in keyof PeerRow]: PeerRow[name] } & { row: number };
+
+/** The node that has one of these endpoints already; null when there is none. */
+function nodeOf(subnets: readonly LeasedSubnet[], ends: ReadonlyMap<string, End>): number | null {
+  for (const { via } of subnets) {
+    const end = ends.get(via.address.text);
+    if (end !== undefined) return end.node;
+  }
+  return null;
 }
 
 /** This host's addresses on the underlay: the published ones and those of its interface. */
-function addressesOf({ own, source4, source6 }: CompileInput): ReadonlySet<string> {
+export function addressesOf({ own, source4, source6 }: CompileInput): ReadonlySet<string> {
   const all = [...own.subnets.map(({ via }) => via.address), source4, source6];
   return new Set(all.flatMap((ip) => (ip === null ? [] : [ip.text])));
 }
@@ -141,31 +154,13 @@ function addressesOf({ own, source4, source6 }: CompileInput): ReadonlySet<strin
 function whyUnused(
   { address, publicAddress }: PeerAlias,
   ownAddresses: ReadonlySet<string>,
-  hosts: ReadonlyMap<string, Host>,
+  ends: ReadonlyMap<string, PeerRow>,
+  nodes: readonly string[],
 ): string | null {
   if (ownAddresses.has(address.text)) return `${address.text} is this host's own address`;
-  const holder = hosts.get(address.text);
-  if (holder !== undefined) return `${address.text} is the public address of ${holder.key}`;
-  return hosts.has(publicAddress.text) ? null : `no peer has the public address ${publicAddress.text}`;
-}
-
-/** Adds a lease's endpoints to the host that has any of its addresses already, or to a new one. */
-function mergeHost(hosts: Map<string, Host>, key: string, subnets: readonly LeasedSubnet[]): void {
-  if (subnets.length === 0) return;
-  const known = subnets.find(({ via }) => hosts.has(via.address.text))?.via.address.text;
-  const host = (known === undefined ? undefined : hosts.get(known)) ?? { key, endpoints: [] };
-  host.key = key;
-  for (const { via } of subnets) {
-    const owner = hosts.get(via.address.text);
-    if (owner === undefined) {
-      hosts.set(via.address.text, host);
-      host.endpoints.push(via);
-    } else {
-      // An address that belongs to another host already stays there: rows of one address would be ambiguous.
-      const place = owner.endpoints.findIndex(({ address }) => address.text === via.address.text);
-      owner.endpoints[place] = via;
-    }
-  }
+  const holder = ends.get(address.text);
+  if (holder !== undefined) return `${address.text} is the public address of ${nodes[holder.node] ?? ""}`;
+  return ends.has(publicAddress.text) ? null : `no peer has the public address ${publicAddress.text}`;
 }
 
 function compileSelf({ vni, mtu, port, admit, source4, source6, own }: CompileInput): SelfRow {

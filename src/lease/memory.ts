@@ -25,10 +25,11 @@ export type RememberedLease = v.InferOutput<typeof LEASE>;
 const HEAD = /^weft-memory 1 ([0-9a-f]{64})\n/;
 const HEAD_BYTES = "weft-memory 1 \n".length + 64;
 
-/** The file's content. */
-export function formatMemory(memory: Memory): string {
+/** The file's content, and what tells it from another. */
+export function formatMemory(memory: Memory): { readonly digest: string; readonly text: string } {
   const body = `${JSON.stringify(memory)}\n`;
-  return `weft-memory 1 ${digest(Buffer.from(body))}\n${body}`;
+  const digest = digestOf(Buffer.from(body));
+  return { digest, text: `weft-memory 1 ${digest}\n${body}` };
 }
 
 /** Reads the file's content; null unless it is, byte for byte, what `formatMemory` wrote. */
@@ -36,11 +37,11 @@ export function parseMemory(content: Uint8Array): Memory | null {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
   const [, checksum] = HEAD.exec(bytes.toString("latin1", 0, HEAD_BYTES)) ?? [];
   const body = bytes.subarray(HEAD_BYTES);
-  if (checksum === undefined || checksum !== digest(body)) return null;
+  if (checksum === undefined || checksum !== digestOf(body)) return null;
   const result = v.safeParse(MEMORY, JSON.parse(body.toString()));
   return result.success ? result.output : null;
 }
 
-function digest(body: Uint8Array): string {
+function digestOf(body: Uint8Array): string {
   return createHash("sha256").update(body).digest("hex");
 }

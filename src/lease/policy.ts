@@ -64,7 +64,8 @@ function admit(record: LeaseRecord, config: NetworkConfig): Lease | Rejection {
     if (implausible !== null) return reject("address", implausible);
     subnets.push({ prefix, via: { address, mac: backend === "vxlan" ? mac : null, ecn } });
   }
-  return { key, subnets, backend, vni };
+  // A copy takes no more room than it needs, of which there are many thousands.
+  return { key, subnets: subnets.slice(), backend: config.backend.type, vni };
 }
 
 /** Why no node can be reached at an underlay address, as a sentence; null when one may be. */
@@ -143,7 +144,7 @@ class Claims {
         return reject("self", `${via.address.text} is this node's own address`);
       }
       // One host may have two leases, but not two MACs: frames for the older lease would go to the younger's.
-      const end = this.#ends.get(via.address.text);
+      const end = via.mac === null ? undefined : this.#ends.get(via.address.text);
       if (end !== undefined && !sameMac(macAt(end, via.address), via.mac)) {
         return reject("duplicate", `${via.address.text} is the address of ${end.key}, with another MAC`);
       }
@@ -157,7 +158,7 @@ class Claims {
   #enter(lease: Lease): void {
     for (const { prefix, via } of lease.subnets) {
       this.#holders.set(prefix.text, lease);
-      this.#ends.set(via.address.text, lease);
+      if (via.mac !== null) this.#ends.set(via.address.text, lease);
     }
   }
 }

@@ -16,7 +16,9 @@ const SHARE = 0.2;
 
 export class Withdrawals {
   readonly #holdMs: number;
-  #standing: ReadonlyMap<string, Lease> = new Map();
+  /** In the registry's order, and by key. */
+  #inOrder: readonly Lease[] = [];
+  readonly #standing = new Map<string, Lease>();
   /** Vanished within the window and given up. */
   #gone: readonly { readonly lease: Lease; readonly at: number }[] = [];
   readonly #held = new Map<string, { readonly lease: Lease; readonly until: number }>();
@@ -56,9 +58,8 @@ export class Withdrawals {
   update(standing: readonly Lease[], own: number | null, now: number, fresh: boolean): void {
     if (this.#own !== null && own !== this.#own) this.#ownLostAt = now;
     this.#own = own;
-    const before = this.#standing;
-    this.#standing = new Map(standing.map((lease) => [lease.key, lease]));
-    const vanished = [...before.values()].filter(({ key }) => !this.#standing.has(key));
+    const before = this.#standing.size;
+    const vanished = this.#replace(standing);
     if (vanished.length + this.#gone.length + this.#held.size === 0) return;
     const taken = new Set(standing.flatMap(prefixes));
     const isFree = (lease: Lease): boolean => !prefixes(lease).some((prefix) => taken.has(prefix));
@@ -67,9 +68,22 @@ export class Withdrawals {
     for (const [key, { lease, until }] of this.#held) {
       if (!isFree(lease) || (fresh && until <= now)) this.#held.delete(key);
     }
-    if (!this.#isMass(before.size + earlier.length, now)) return;
+    if (!this.#isMass(before + earlier.length, now)) return;
     for (const { lease } of this.#gone) this.#held.set(lease.key, { lease, until: now + this.#holdMs });
     this.#gone = [];
+  }
+
+  /** Enters what stands now; returns what stood before and has no successor of its key. */
+  #replace(standing: readonly Lease[]): Lease[] {
+    for (const [index, lease] of standing.entries()) {
+      if (this.#inOrder[index] !== lease) this.#standing.set(lease.key, lease);
+    }
+    this.#inOrder = standing;
+    if (this.#standing.size === standing.length) return [];
+    const keys = new Set(standing.map(({ key }) => key));
+    const vanished = [...this.#standing.values()].filter(({ key }) => !keys.has(key));
+    for (const { key } of vanished) this.#standing.delete(key);
+    return vanished;
   }
 
   /** @param all how many leases there were when the first of those that are gone went */

@@ -136,6 +136,16 @@ for (const directions of [[], ["down"]] as const) {
   });
 }
 
+test("one key is one key, whatever stands behind it in etcd", async (t) => {
+  const { client, key } = open(t, options(etcd));
+  await etcd.putAll(["", "/behind", "0"].map((suffix) => [`${key}${suffix}`, "value"]));
+  const { kvs } = await client.call("KV.Range", singleKey(key));
+  t.is(kvs.length, 1);
+  const absent = { ...singleKey(`${key}.`), target: "CREATE", create_revision: "0" } as const;
+  const { succeeded } = await client.call("KV.Txn", { compare: [absent], success: [], failure: [] });
+  t.true(succeeded);
+});
+
 test("C6: an etcd that takes seconds for everything is waited for, on every endpoint", async (t) => {
   const [one, two] = [
     await TcpProxy.start(t.teardown, etcd.endpoint),

@@ -1,6 +1,8 @@
 import test from "ava";
+import fc from "fast-check";
 import { packPeers, packRoutes, packSelf } from "../../src/dataplane/rows.js";
 import { type CompileInput, type Tables, compileTables } from "../../src/fib/compile.js";
+import { type Compiled, recompileTables } from "../../src/fib/recompile.js";
 import type { PeerAlias } from "../../src/config/options.js";
 import type { Lease } from "../../src/lease/lease.js";
 import { tunnelMtu } from "../../src/net/mtu.js";
@@ -23,8 +25,8 @@ function lease(key: string, ...subnets: readonly string[]): Lease {
 
 const own = lease("own", "10.5.1.0/24 via 192.0.2.1 1", "fd05:0:0:1::/64 via 2001:db8::1 11");
 
-function compile(peers: readonly Lease[], input: Partial<CompileInput> = {}): Tables {
-  return compileTables({
+function inputOf(peers: readonly Lease[], input: Partial<CompileInput> = {}): CompileInput {
+  return {
     vni: 1,
     mtu: 1430,
     port: 8472,
@@ -35,7 +37,11 @@ function compile(peers: readonly Lease[], input: Partial<CompileInput> = {}): Ta
     peers,
     aliases: [],
     ...input,
-  });
+  };
+}
+
+function compile(peers: readonly Lease[], input: Partial<CompileInput> = {}): Tables {
+  return compileTables(inputOf(peers, input));
 }
 
 function alias(text: string): PeerAlias {
@@ -166,6 +172,70 @@ test("an alias that would be ambiguous, or whose peer is not there, has no row a
     { alias: aliases[3], message: "no peer has the public address 192.0.2.4" },
     { alias: aliases[4], message: "no peer has the public address 192.0.2.1" },
   ]);
+});
+
+/** Everything about tables that others can see. */
+function view({ peers, ...rest }: Tables): object {
+  return { ...rest, peers: peers.map(({ address, mac, ecn, node }) => ({ address, mac, ecn, node })) };
+}
+
+test("however leases change, tables made of those before are the tables that are compiled anew", (t) => {
+  // Few addresses, so that nodes meet, and more than hosts, so that some move to free ones.
+  const address = fc.nat({ max: 12 });
+  const made = fc.record({
+    name: fc.constantFrom("a", "a", "b"),
+    kind: fc.constantFrom("4", "6", "46", ""),
+    four: address,
+    six: address,
+    mac: address,
+  });
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ do: fc.constant("put" as const), n: fc.nat({ max: 5 }), made }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("delete" as const), n: fc.nat({ max: 5 }) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant("settings" as const), mtu: fc.constantFrom(1430, 1400) }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("alias" as const), use: fc.boolean() }) },
+  );
+  let patched = 0;
+  const changes = fc.property(fc.array(fc.array(step, { maxLength: 3 }), { maxLength: 12 }), (snapshots) => {
+    const leases = new Map<number, Lease>();
+    let settings: Partial<CompileInput> = {};
+    let before: Compiled | null = null;
+    for (const steps of snapshots) {
+      for (const each of steps) {
+        if (each.do === "delete") leases.delete(each.n);
+        else if (each.do === "settings") settings = { ...settings, mtu: each.mtu };
+        else if (each.do === "alias") {
+          settings = { ...settings, aliases: each.use ? [alias("198.51.100.3=192.0.2.3")] : [] };
+        } else {
+          const { name, kind, four, six, mac: last } = each.made;
+          const subnets = [
+            ...(kind.includes("4") ? [`10.5.${each.n}.0/24 via 192.0.2.${four} ${last}`] : []),
+            ...(kind.includes("6") ? [`fd05:0:0:${each.n}::/64 via 2001:db8::${six} ${last}`] : []),
+          ];
+          leases.set(each.n, lease(`${name}${each.n}`, ...subnets));
+        }
+      }
+      const input = inputOf([...leases.values()], settings);
+      const now: Compiled = recompileTables(before, input);
+      t.deepEqual(view(now.tables), view(compileTables(input)));
+      if (before !== null) {
+        const { peers, routes: rows } = before.tables;
+        const bytes = [packPeers(peers), packRoutes(rows)] as const;
+        t.deepEqual(
+          packPeers(now.tables.peers, { rows: peers, bytes: bytes[0] }),
+          packPeers(now.tables.peers),
+        );
+        t.deepEqual(packRoutes(now.tables.routes, { rows, bytes: bytes[1] }), packRoutes(now.tables.routes));
+        if (rows.length > 2 && now.tables.routes[2] === rows[2] && steps.length > 0) patched++;
+      }
+      before = now;
+    }
+  });
+  fc.assert(changes, { numRuns: 500 });
+  t.true(patched > 100, `only ${patched} tables were made of those before`);
 });
 
 test("rows are packed as native/core/tables.h declares them", (t) => {

@@ -14,7 +14,7 @@ const MEMORY: Memory = {
   own: lease(1),
   peers: Array.from({ length: 50 }, (_, n) => lease(n + 2)),
 };
-const FILE = Buffer.from(formatMemory(MEMORY));
+const FILE = Buffer.from(formatMemory(MEMORY).text);
 
 test("C1: what was written is read again", (t) => {
   t.deepEqual(parseMemory(FILE), MEMORY);
@@ -26,7 +26,7 @@ test("C1: what was written is read again", (t) => {
         config: text,
         peers: texts.map((value) => ({ key: text, value })),
       };
-      t.deepEqual(parseMemory(Buffer.from(formatMemory(memory))), memory);
+      t.deepEqual(parseMemory(Buffer.from(formatMemory(memory).text)), memory);
     }),
   );
 });
