@@ -11,12 +11,13 @@
 import { closeSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { EXIT_FAILED, EXIT_LEFT, EXIT_OK, WeftError } from "./config/errors.js";
 import { type NetworkConfig, overlayNetworks } from "./config/network-config.js";
 import type { Options } from "./config/options.js";
 import { Dataplane } from "./dataplane/engine.js";
-import { type OpenSettings, writeEstate } from "./dataplane/estate.js";
+import { type OpenSettings, readEstate, writeEstate } from "./dataplane/estate.js";
 import { logEvent } from "./dataplane/events.js";
 import { explainOpenError } from "./dataplane/open-error.js";
 import { paced } from "./etcd/paced.js";
@@ -24,7 +25,7 @@ import { EtcdRegistry } from "./etcd/registry.js";
 import { type Compiled, recompileTables } from "./fib/recompile.js";
 import { Predecessor, Succession } from "./handover.js";
 import { Inspector } from "./inspect.js";
-import type { Lease, Rejection, RejectionReason } from "./lease/lease.js";
+import type { Lease } from "./lease/lease.js";
 import type { Registry, Snapshot } from "./lease/registry.js";
 import { forwardingProblems } from "./linux/forwarding.js";
 import { type TunSettings, checkNetworks, configureTun } from "./linux/link.js";
@@ -45,6 +46,7 @@ import { Health } from "./observe/health.js";
 import { type RunningServer, startHealthServer } from "./observe/http.js";
 import { type Log, createLog } from "./observe/log.js";
 import { type Notifier, createNotifier } from "./observe/notify.js";
+import { Rejections } from "./rejections.js";
 import { type Subject, reportCounters, reportPeers, reportRoutes, reportStatus } from "./report.js";
 import { checkSeparation, flagsWithoutEffect, hostSettings, tunSettings } from "./settings.js";
 import { type Inheritance, noteLasting } from "./resume.js";
@@ -56,12 +58,12 @@ const AUDIT_MS = 1000;
 const FIREWALL_MS = 30_000;
 /** At most so often is written what a next daemon would go on with. */
 const ESTATE_PAUSE_MS = 500;
-/** Who is ready for so long is not one of those that keep dying. */
+/** So long after a file could not be written, it is tried again. */
+const WRITE_AGAIN_MS = 1000;
+/** Who carries packets for so long is not one of those that keep dying. */
 const LASTING_MS = 1000;
 /** With fewer, two workers cost round trips more than they give bulk traffic (docs/performance.md). */
 const CORES_FOR_TWO = 4;
-/** So many rejected leases of one change get a line in the log. */
-const MOST_LINES = 20;
 
 /**
  * Runs until SIGTERM or SIGINT, or until another daemon has taken over; resolves with the exit code. Rejects with a
@@ -118,8 +120,6 @@ class Daemon implements Subject {
   dataplane: Dataplane | null = null;
   own: Lease | null = null;
   tun: TunSettings | null = null;
-  rejected: readonly Rejection[] = [];
-  readonly rejections = new Map<RejectionReason, number>();
   readonly registry: Registry;
   readonly #options: Options;
   readonly #inheritance: Inheritance;
@@ -130,6 +130,7 @@ class Daemon implements Subject {
   #notifier: Notifier;
   readonly #health: Health;
   readonly #inspector = new Inspector(this);
+  readonly #rejections: Rejections;
   readonly #saveEstate: () => void;
   /** Holds the run directory's lock. */
   #lockFd = -1;
@@ -138,6 +139,8 @@ class Daemon implements Subject {
   #succession: Succession | null = null;
   #settings: OpenSettings | null = null;
   #compiled: Compiled | null = null;
+  /** What a next daemon would go on with is older than what is in force. */
+  #unwritten = false;
   readonly #servers: RunningServer[] = [];
   /** What to undo, oldest first. */
   readonly #closers: (() => void | Promise<void>)[] = [];
@@ -148,6 +151,7 @@ class Daemon implements Subject {
     this.#saveEstate = paced(() => this.#writeEstate(), ESTATE_PAUSE_MS, stop.signal);
     this.#log = log;
     this.#stop = stop;
+    this.#rejections = new Rejections(log);
     this.#native = loadNative();
     this.#netlink = new Netlink(this.#native);
     this.#notifier = this.#createNotifier();
@@ -171,6 +175,14 @@ class Daemon implements Subject {
 
   get health(): ReturnType<Health["status"]> {
     return this.#health.status();
+  }
+
+  get rejected(): Rejections["current"] {
+    return this.#rejections.current;
+  }
+
+  get rejections(): Rejections["counts"] {
+    return this.#rejections.counts;
   }
 
   get tunQueueLost(): number {
@@ -224,7 +236,10 @@ class Daemon implements Subject {
     }
     this.#keepFds(this.dataplane);
     configureTun(this.#netlink, this.tun);
-    this.#writeSubnetEnv(this.config, this.tun, this.own);
+    this.#carrying(this.dataplane);
+    while (!this.#writeSubnetEnv(this.config, this.tun, this.own)) {
+      await delay(WRITE_AGAIN_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
     this.#ready();
   }
 
@@ -330,13 +345,14 @@ class Daemon implements Subject {
 
   #writeEstate(): void {
     const rows = this.dataplane?.rows ?? null;
-    // Until this daemon carries packets, the next one would go on with what the one before it left.
-    if (rows === null || this.#settings === null || this.#succession === null) return;
+    if (rows === null || this.#settings === null) return;
     try {
       writeEstate(this.#options.runDir, { settings: this.#settings, rows });
+      this.#unwritten = false;
       this.#health.ok("estate");
     } catch (error) {
       const { message } = error as Error;
+      this.#unwritten = true;
       this.#health.degraded(
         "estate",
         `a crash would cost packets, the run directory is not writable: ${message}`,
@@ -354,6 +370,7 @@ class Daemon implements Subject {
   }
 
   #audit(): void {
+    if (this.#unwritten) this.#saveEstate();
     const { connected, problem, failed, source } = this.registry.status();
     if (failed && problem !== null) this.#health.failed("registry", problem);
     else if (problem !== null) this.#health.degraded("registry", problem);
@@ -386,8 +403,15 @@ class Daemon implements Subject {
     }
     dataplane.listen((events) => this.#onEvents(events));
     this.#settings = settings;
+    if (predecessor !== null) this.#inheritRows(dataplane, settings);
     this.#closers.push(() => this.#inspector.close());
     return dataplane;
+  }
+
+  /** The tables by which the daemon before carries packets, until the registry answers. */
+  #inheritRows(dataplane: Dataplane, settings: OpenSettings): void {
+    const estate = readEstate(this.#options.runDir);
+    if (estate !== null && isDeepStrictEqual(estate.settings, settings)) dataplane.replaceRows(estate.rows);
   }
 
   /** Has the service manager keep the descriptors for a next process, and none besides. */
@@ -415,7 +439,7 @@ class Daemon implements Subject {
     }
   }
 
-  #apply({ config, peers, rejected }: Snapshot): void {
+  #apply({ config, peers, rejected, stale }: Snapshot): void {
     this.config = config;
     const { underlay, dataplane, own, tun } = this;
     if (underlay === null || dataplane === null || own === null || tun === null) return;
@@ -426,9 +450,12 @@ class Daemon implements Subject {
       peers,
     });
     const { tables } = this.#compiled;
+    // The last daemon carried packets by what it knew last; what the registry remembers of then may be older.
+    if (stale && dataplane.rows !== null && !dataplane.has(tables)) return;
     const knownUnused = dataplane.tables?.unusedAliases.map(({ message }) => message) ?? [];
     const changed = dataplane.replaceTables(tables);
-    this.#saveEstate();
+    // Until this daemon carries packets, the next one would go on with what the one before it left.
+    if (changed && this.#succession !== null) this.#saveEstate();
     for (const { alias, message } of tables.unusedAliases) {
       if (knownUnused.includes(message)) continue;
       this.#log.warn(
@@ -436,28 +463,12 @@ class Daemon implements Subject {
         `peer alias not used: ${message}`,
       );
     }
-    this.#noteRejected(rejected);
+    this.#rejections.note(rejected);
     if (!changed) return;
     this.#log.info(
       { component: "dataplane", generation: dataplane.generation, count: tables.nodes.length },
       "peers changed",
     );
-  }
-
-  /** One line for each key that is newly not used, but not for each of thousands. */
-  #noteRejected(rejected: readonly Rejection[]): void {
-    const known = new Set(this.rejected.map(({ key, message }) => `${key} ${message}`));
-    const unknown = rejected.filter(({ key, message }) => !known.has(`${key} ${message}`));
-    for (const { key, reason, message } of unknown.slice(0, MOST_LINES)) {
-      this.#log.warn({ component: "registry", peer: key, reason }, `lease not used: ${message}`);
-    }
-    if (unknown.length > MOST_LINES) {
-      this.#log.warn({ component: "registry", count: unknown.length - MOST_LINES }, "more leases not used");
-    }
-    for (const { reason } of unknown) {
-      this.rejections.set(reason, (this.rejections.get(reason) ?? 0) + 1);
-    }
-    this.rejected = rejected;
   }
 
   #onEvents(events: readonly DataplaneEvent[]): void {
@@ -479,7 +490,8 @@ class Daemon implements Subject {
     this.#firewall.refresh();
   }
 
-  #writeSubnetEnv({ ipv4, ipv6 }: NetworkConfig, tun: TunSettings, own: Lease): void {
+  /** False when it cannot be written: packets flow, and CNI plugins wait for it. */
+  #writeSubnetEnv({ ipv4, ipv6 }: NetworkConfig, tun: TunSettings, own: Lease): boolean {
     const { subnetFile, ipMasq } = this.#options;
     const pair = (pool: NetworkConfig["ipv4"], family: Family) => {
       const subnet = own.subnets.find(({ prefix }) => prefix.ip.family === family)?.prefix;
@@ -487,23 +499,26 @@ class Daemon implements Subject {
     };
     try {
       writeSubnetEnv(subnetFile, { ipv4: pair(ipv4, 4), ipv6: pair(ipv6, 6), mtu: tun.mtu, ipMasq });
-    } catch (cause) {
-      throw new WeftError(`cannot write ${subnetFile}: ${(cause as Error).message}`, EXIT_FAILED, { cause });
+      this.#health.ok("subnet.env");
+      return true;
+    } catch (error) {
+      const { message } = error as Error;
+      this.#health.degraded("subnet.env", `pods cannot be set up, ${subnetFile} is not writable: ${message}`);
+      return false;
     }
+  }
+
+  /** From now on another daemon can go on where this one ends. */
+  #carrying(dataplane: Dataplane): void {
+    this.#succession = new Succession(this.#native, dataplane, this.#lockFd, this.#watchdogMs, this.#log);
+    this.#writeEstate();
+    setTimeout(() => noteLasting(this.#options.runDir), LASTING_MS).unref();
+    // Who started this process in the background (`weft restart`) waits for this.
+    process.send?.("carrying");
   }
 
   #ready(): void {
     const subnets = this.own?.subnets.map(({ prefix }) => prefix.text).join(" ") ?? "";
-    if (this.dataplane !== null) {
-      this.#succession = new Succession(
-        this.#native,
-        this.dataplane,
-        this.#lockFd,
-        this.#watchdogMs,
-        this.#log,
-      );
-    }
-    this.#writeEstate();
     this.#audit();
     this.#health.ready();
     this.#notifier.ready(`carrying packets for ${subnets}`);
@@ -511,8 +526,5 @@ class Daemon implements Subject {
       { prefix: subnets, iface: this.underlay?.name, count: this.dataplane?.tables?.nodes.length },
       "ready",
     );
-    setTimeout(() => noteLasting(this.#options.runDir), LASTING_MS).unref();
-    // Who started this process in the background (`weft restart`) waits for this.
-    process.send?.("ready");
   }
 }

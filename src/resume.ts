@@ -30,6 +30,8 @@ export const NOTHING: Inheritance = { fds: {}, resumed: null, waited: false };
 const FORGIVEN = 3;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 10_000;
+/** The wait where short lives cannot be noted. */
+const UNKNOWN_WAIT_MS = 1000;
 /** Older than this, in seconds, the note is of other times. */
 const NOTE_LASTS = 60;
 
@@ -77,12 +79,13 @@ interface Wait {
 export function noteStart(runDir: string, now: number = uptime()): Wait {
   const note = readNote(runDir);
   const count = note !== null && now - note.at < NOTE_LASTS ? note.count + 1 : 0;
-  const waitMs = count < FORGIVEN ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (count - FORGIVEN));
+  let waitMs = count < FORGIVEN ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (count - FORGIVEN));
   const write = (waiting: boolean): void => {
     try {
       writeFileSync(notePath(runDir), JSON.stringify({ count, at: now, waiting }), { mode: 0o600 });
-    } catch {
-      // No directory yet, or no space: then there is no memory of short lives either.
+    } catch (error) {
+      // Without a memory of short lives, this may be one of many.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") waitMs = Math.max(waitMs, UNKNOWN_WAIT_MS);
     }
   };
   write(waitMs > 0);

@@ -1,4 +1,4 @@
-/* Datagrams between unix sockets, over sockets that are fresh each time. */
+/* Datagrams between unix sockets. */
 #include "unixdgram.h"
 
 #include <errno.h>
@@ -24,10 +24,32 @@ static struct msghdr message(struct rights *r, void *data, size_t length, size_t
                            .msg_controllen = fds == 0 ? 0 : CMSG_SPACE(fds * sizeof(int))};
 }
 
-/* A socket, and the address of `path`. Returns a descriptor or -errno. */
-static int open_socket(const char *path, struct sockaddr_un *at, socklen_t *at_length)
+static int open_socket(void)
 {
     const struct timeval patience = {.tv_sec = 1};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    return fd;
+}
+
+/*
+ * The socket that sends. It stays open: a process that may open no more descriptors can still tell its service manager
+ * that it lives.
+ */
+static int sender(void)
+{
+    static int fd = -1;
+    if (fd < 0)
+        fd = open_socket();
+    return fd;
+}
+
+/* The address of `path`. Returns 0 or -errno. */
+static int address_of(const char *path, struct sockaddr_un *at, socklen_t *at_length)
+{
     size_t length = strlen(path);
     if (length == 0)
         return -EINVAL;
@@ -38,23 +60,17 @@ static int open_socket(const char *path, struct sockaddr_un *at, socklen_t *at_l
     memcpy(at->sun_path, path, length);
     if (path[0] == '@')
         at->sun_path[0] = '\0';
-
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    return fd;
+    return 0;
 }
 
 int unixdgram_send(const char *path, const void *data, size_t length, const int *fds, size_t count)
 {
     struct sockaddr_un to;
-    socklen_t to_length;
+    socklen_t to_length = 0;
     struct rights rights;
-    int result = 0, fd = open_socket(path, &to, &to_length);
-    if (fd < 0)
-        return fd;
+    int result = address_of(path, &to, &to_length), fd = sender();
+    if (result < 0 || fd < 0)
+        return result < 0 ? result : fd;
     struct msghdr m = message(&rights, (void *)data, length, count);
     m.msg_name = &to;
     m.msg_namelen = to_length;
@@ -65,19 +81,16 @@ int unixdgram_send(const char *path, const void *data, size_t length, const int 
         c->cmsg_len = CMSG_LEN(count * sizeof(int));
         memcpy(CMSG_DATA(c), fds, count * sizeof(int));
     }
-    if (sendmsg(fd, &m, MSG_NOSIGNAL) < 0)
-        result = -errno;
-    close(fd);
-    return result;
+    return sendmsg(fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 int unixdgram_bind(const char *path)
 {
     struct sockaddr_un at;
-    socklen_t at_length;
-    int fd = open_socket(path, &at, &at_length);
+    socklen_t at_length = 0;
+    int result = address_of(path, &at, &at_length), fd = result < 0 ? result : open_socket();
     if (fd >= 0 && bind(fd, (const struct sockaddr *)&at, at_length) < 0) {
-        int result = -errno;
+        result = -errno;
         close(fd);
         return result;
     }

@@ -96,20 +96,17 @@ export class Dataplane {
 
   /** Replaces all tables at once, under running traffic. False when the workers have the same ones already. */
   replaceTables(tables: Tables): boolean {
-    const [, peers, routes] = this.#rows ?? [];
-    const known = this.#tables;
-    const rows: Rows = [
-      packSelf(tables.self),
-      packPeers(tables.peers, known && peers ? { rows: known.peers, bytes: peers } : null),
-      packRoutes(tables.routes, known && routes ? { rows: known.routes, bytes: routes } : null),
-    ];
+    const rows = this.#pack(tables);
+    const same = this.#has(rows);
     // What has no row, a lease's key for instance, may differ all the same.
     this.#tables = tables;
-    if (this.#rows?.every((each, index) => Buffer.compare(each, rows[index] ?? each) === 0) === true) {
-      return false;
-    }
-    this.replaceRows(rows);
-    return true;
+    if (!same) this.replaceRows(rows);
+    return !same;
+  }
+
+  /** Whether the workers have these tables. */
+  has(tables: Tables): boolean {
+    return this.#has(this.#pack(tables));
   }
 
   /** The same with tables that another daemon packed. Throws when they are no tables. */
@@ -195,5 +192,20 @@ export class Dataplane {
   /** Stops the workers and removes the TUN, unless another process has it open. */
   stop(): void {
     this.#native.stop(this.#engine);
+  }
+
+  #has(rows: Rows): boolean {
+    return this.#rows?.every((each, index) => Buffer.compare(each, rows[index] ?? each) === 0) === true;
+  }
+
+  /** What did not change is not packed again. */
+  #pack(tables: Tables): Rows {
+    const [, peers, routes] = this.#rows ?? [];
+    const known = this.#tables;
+    return [
+      packSelf(tables.self),
+      packPeers(tables.peers, known && peers ? { rows: known.peers, bytes: peers } : null),
+      packRoutes(tables.routes, known && routes ? { rows: known.routes, bytes: routes } : null),
+    ];
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The file that a node's memory of etcd is kept in: read once at the start, written after changes, at most every 2 s
  * and once more at the end. A crash leaves the old file or the new one: temporary file → fsync → rename → fsync of the
- * directory. A file that cannot be written is logged once; the daemon does without it.
+ * directory. A file that cannot be written is logged once, and tried again; the daemon does without it meanwhile.
  */
 import { readFileSync } from "node:fs";
 import { mkdir, open, rename, rm } from "node:fs/promises";
@@ -21,11 +21,16 @@ export class MemoryFile {
   /** Of what is in the file. */
   #digest = "";
   #saving: Promise<void> = Promise.resolve();
-  #failed = false;
+  #problem: string | null = null;
 
   constructor(path: string, log: Logger) {
     this.#path = path;
     this.#log = log;
+  }
+
+  /** Why what is remembered cannot be written; null when it is. */
+  get problem(): string | null {
+    return this.#problem;
   }
 
   /** Null when there is no file, or none that can be believed. */
@@ -73,10 +78,12 @@ export class MemoryFile {
       try {
         await replaceFile(this.#path, text);
         this.#digest = digest;
-        this.#failed = false;
+        this.#problem = null;
       } catch (err) {
-        if (!this.#failed) this.#log.warn({ err, path: this.#path }, "memory of etcd cannot be written");
-        this.#failed = true;
+        if (this.#problem === null)
+          this.#log.warn({ err, path: this.#path }, "memory of etcd cannot be written");
+        this.#problem = `a start without etcd would go on with old routes, the state directory is not writable: ${(err as Error).message}`;
+        this.#soon();
       }
     });
     return this.#saving;

@@ -55,7 +55,7 @@ export class Picture {
    *
    * @param fresh the copy was just listed in order to learn what has become of held leases
    */
-  take(own: Lease, config: NetworkConfig, fresh: boolean): Snapshot {
+  take(own: Lease, config: NetworkConfig, fresh: boolean): Omit<Snapshot, "stale"> {
     const entries = this.#leases.oldestFirst();
     const ownKey = this.#leases.keyOf(own.key);
     const ownIndex = entries.findIndex(({ key }) => key === ownKey);

@@ -156,7 +156,8 @@ export class EtcdRegistry implements Registry {
     if (!this.#isStale()) await watch.until(() => true, stop);
     const deliver = (fresh: boolean): void => {
       if (stop.aborted) return;
-      onSnapshot(this.#picture.take(own.lease, this.#config.inForce ?? own.request.config, fresh));
+      const picture = this.#picture.take(own.lease, this.#config.inForce ?? own.request.config, fresh);
+      onSnapshot({ ...picture, stale: this.#isStale() });
       if (watch.listed) this.#memory?.write(() => this.#remember(own));
       if (this.#picture.dueAt === null || this.#releasing) return;
       this.#releasing = true;
@@ -184,6 +185,7 @@ export class EtcdRegistry implements Registry {
           this.#config.problem,
           this.#choice.problem,
           this.#picture.problem,
+          this.#memory?.problem ?? null,
         ]
           .filter((each) => each !== null)
           .join("; ") || null,

@@ -32,6 +32,8 @@ export interface Snapshot {
   readonly rejected: readonly Rejection[];
   /** How many of the peers are gone from the registry and kept for a while, since too many went at once. */
   readonly held: number;
+  /** It is what the last run knew: the registry has not answered yet. */
+  readonly stale: boolean;
 }
 
 /** For `weft status` and metrics. */

@@ -20,8 +20,8 @@ export function forwardingProblems(families: readonly Family[]): string[] {
 function isOn(sysctl: string): boolean {
   try {
     return readFileSync(`/proc/sys/${sysctl.replaceAll(".", "/")}`, "utf8").trim() !== "0";
-  } catch {
-    // A kernel without the family has no such file, and forwards nothing.
-    return false;
+  } catch (error) {
+    // A kernel without the family has no such file, and forwards nothing. What cannot be read now is as it was.
+    return (error as NodeJS.ErrnoException).code !== "ENOENT";
   }
 }

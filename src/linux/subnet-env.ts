@@ -82,24 +82,38 @@ export function readSubnetEnv(path: string): SubnetEnv | null {
   }
 }
 
-/** Writes the file, and its directory when there is none. Throws Node's error; the old file is then still in place. */
+/**
+ * Writes the file, and its directory when there is none. Throws Node's error, unless the old file, which is still in
+ * place then, says the same.
+ */
 export function writeSubnetEnv(path: string, env: SubnetEnv): void {
+  const text = formatSubnetEnv(env);
   const directory = dirname(path);
   const temporary = join(directory, `.${basename(path)}.tmp`);
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
   try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
     // Removed first, so that no link left under that name is written through.
     rmSync(temporary, { force: true });
     withFile(temporary, "wx", (fd) => {
       fchmodSync(fd, 0o644);
-      writeFileSync(fd, formatSubnetEnv(env));
+      writeFileSync(fd, text);
       fsyncSync(fd);
     });
     renameSync(temporary, path);
     withFile(directory, "r", fsyncSync);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
+    discard(temporary);
+    const old = readSubnetEnv(path);
+    if (old === null || formatSubnetEnv(old) !== text) throw error;
+  }
+}
+
+/** Where nothing can be written, nothing can be removed either. */
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It is not in the way: the next one removes it first.
   }
 }
 

@@ -22,19 +22,22 @@ export interface Notifier {
 
 /**
  * `send` is the addon's `sendDatagram`, `socket` the value of NOTIFY_SOCKET. A message that cannot be sent is lost:
- * `onError` hears of it, the daemon goes on.
+ * `onError` hears of the first one in a row, the daemon goes on.
  */
 export function createNotifier(
   send: (path: string, data: Uint8Array, fds: readonly number[]) => void,
   socket: string | null,
   onError: (error: Error) => void,
 ): Notifier {
+  let heard = true;
   const notify = (lines: readonly string[], fds: readonly number[] = []) => {
     if (socket === null || socket === "") return;
     try {
       send(socket, Buffer.from(lines.join("\n")), fds);
+      heard = true;
     } catch (error) {
-      onError(error as Error);
+      if (heard) onError(error as Error);
+      heard = false;
     }
   };
   // A line feed would begin another assignment.

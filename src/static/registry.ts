@@ -170,7 +170,7 @@ export class FileRegistry implements Registry {
         peers.push(lease);
       }
     }
-    return { config: this.#file().config, peers, rejected, held: 0 };
+    return { config: this.#file().config, peers, rejected, held: 0, stale: false };
   }
 }
 

@@ -21,6 +21,7 @@ test("the model objects to a lost route, to an invented one, and to an old one a
     peers: entries.map(([key, PublicIP]) => readLease(key, JSON.stringify({ PublicIP }), CONFIG) as Lease),
     rejected: [],
     held: 0,
+    stale: false,
   });
   const key = "10.5.7.0-24";
   const model = new RegistryModel();

@@ -5,6 +5,8 @@
  *     pod1 ─ cni0 ─ host1: manager, weftd ── wire ── br0 ─┬─ host2: manager, weftd ─ cni0 ─ pod2
  *                                                         └─ host3: etcd, if routes come from there
  */
+import { spawnSync } from "node:child_process";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "../support/agent.js";
@@ -13,7 +15,7 @@ import { EtcdBed } from "../support/etcd-bed.js";
 import { Bed, type Host } from "../support/hosts.js";
 import { Ledger, type StreamOptions } from "../support/ledger.js";
 import { type Node, Overlay, ports } from "../support/overlay.js";
-import { type OnCleanup, temporaryDirectory, until } from "../support/process.js";
+import { atExit, type OnCleanup, run, temporaryDirectory, until } from "../support/process.js";
 import { Service } from "../support/service.js";
 import { mustPing } from "../support/traffic.js";
 import { Troublemaker } from "../support/troubled.js";
@@ -39,6 +41,9 @@ export const WIRE_END = "192.0.2.254";
 export interface BenchNode extends Node {
   readonly service: Service;
 }
+
+/** What each daemon may write. */
+const DISK_BYTES = 1 << 20;
 
 /** Longer than a daemon may be held up on a busy machine, and half of what a hung one may take to be replaced. */
 const WATCHDOG_SECONDS = 5;
@@ -78,7 +83,8 @@ export class Bench {
     const troublemaker = await Troublemaker.create(onCleanup);
     const directory = await temporaryDirectory(onCleanup);
     const startNode = async (host: Host): Promise<BenchNode> => {
-      const service = await Service.start(host.ns, join(directory, `host${host.index}`), {
+      const disk = await mountDisk(join(directory, `host${host.index}`), onCleanup);
+      const service = await Service.start(host.ns, disk, {
         ...troublemaker.options,
         args: argsOf(host),
         watchdogSeconds: WATCHDOG_SECONDS,
@@ -149,6 +155,19 @@ export class Bench {
     ];
     return this.#last;
   }
+}
+
+/** A small file system of its own for what a host's daemon writes. Returns its path. */
+async function mountDisk(path: string, onCleanup: OnCleanup): Promise<string> {
+  await mkdir(path);
+  await run("mount", ["-t", "tmpfs", "-o", `size=${DISK_BYTES},mode=755`, "weft-bench", path]);
+  const unmount = (): void => void spawnSync("umount", ["--lazy", path]);
+  const cancel = atExit(unmount);
+  onCleanup(() => {
+    unmount();
+    cancel();
+  });
+  return path;
 }
 
 async function nothing(): Promise<void> {

@@ -48,11 +48,11 @@ export class Service {
     return this.manager.stdout.map((line) => pattern.exec(line)).filter((match) => match !== null);
   }
 
-  /** Waits for another main process that is ready; returns its pid. */
+  /** Waits for another main process that carries packets, be it degraded; returns its pid. */
   async successor(before: number): Promise<number> {
     await until(`a process after ${before}`, async () => {
       const status = await this.weftd.ask("/status").catch(() => null);
-      return status?.health.state === "ready" && status.pid !== before ? true : null;
+      return status !== null && status.health.state !== "starting" && status.pid !== before ? true : null;
     });
     return this.pid;
   }

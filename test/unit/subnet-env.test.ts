@@ -139,6 +139,16 @@ test("a failed write leaves the old file and no temporary one", (t) => {
   t.deepEqual(readdirSync(dir), ["subnet.env"]);
 });
 
+test("a file that cannot be written and says the right thing already is fine", (t) => {
+  const dir = directory((cleanup) => t.teardown(cleanup));
+  const path = join(dir, "subnet.env");
+  writeSubnetEnv(path, dual);
+  mkdirSync(join(dir, ".subnet.env.tmp", "in the way"), { recursive: true });
+  t.notThrows(() => writeSubnetEnv(path, dual));
+  t.throws(() => writeSubnetEnv(path, { ...dual, mtu: 1400 }));
+  t.is(readFileSync(path, "utf8"), dualText);
+});
+
 test("does not write through a link left under the temporary name", (t) => {
   const dir = directory((cleanup) => t.teardown(cleanup));
   const victim = join(dir, "victim");
