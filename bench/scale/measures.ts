@@ -107,8 +107,11 @@ export async function measureGrowth(network: ScaleNetwork, weftd: Weftd, seconds
     const puts = Array.from({ length: 100 }, (_, n) =>
       network.lease(2 + ((tick * 100 + n) % 1000), 1 + (tick % 90)),
     );
-    await network.net.etcd.putAll(puts, 10);
-    changes += puts.length;
+    // On a busy machine etcd does not always manage in its time: those changes are left out, and not counted.
+    await network.net.etcd.putAll(puts, 10).then(
+      () => (changes += puts.length),
+      () => undefined,
+    );
     const second = (performance.now() - begin) / 1000;
     if (second >= (samples.length + 1) * (seconds / GROWTH_SAMPLES)) {
       samples.push({ second: Math.round(second), ...(await network.memory(weftd)) });

@@ -14,11 +14,17 @@ import { type OnCleanup, Program, run, temporaryDirectory, tryRun, until } from 
 const TXN_OPS = 128;
 const GATEWAY = fileURLToPath(new URL("etcd-gateway-main.js", import.meta.url));
 
-export interface EtcdSetup {
-  /** Network namespace to run in; null = the test's own. */
-  readonly netns?: string | null;
+/** Where an etcd runs. */
+export interface Place {
+  /** Network namespace; null = the test's own. */
+  readonly netns: string | null;
   /** Address to listen on. */
-  readonly address?: string;
+  readonly address: string;
+}
+
+const LOOPBACK: Place = { netns: null, address: "127.0.0.1" };
+
+export interface EtcdSetup extends Partial<Place> {
   /** Paths of PEM files for https; with `clientAuth` only clients with a certificate of `ca` are served. */
   readonly tls?: {
     readonly ca: string;
@@ -167,14 +173,17 @@ export class Etcd {
 
 /** Starts etcd and resolves when it serves. */
 export async function startEtcd(onCleanup: OnCleanup, setup: EtcdSetup = {}): Promise<Etcd> {
-  const [etcd] = await startMembers(onCleanup, 1, setup);
+  const [etcd] = await startMembers(onCleanup, [{ ...LOOPBACK, ...setup }], setup);
   return etcd;
 }
 
-/** Starts a cluster of three on loopback, quick to elect a leader, and resolves when it has one. */
-export async function startCluster(onCleanup: OnCleanup): Promise<readonly [Etcd, Etcd, Etcd]> {
+/** Starts a cluster of three, quick to elect a leader, and resolves when it has one. */
+export async function startCluster(
+  onCleanup: OnCleanup,
+  places: readonly [Place, Place, Place] = [LOOPBACK, LOOPBACK, LOOPBACK],
+): Promise<readonly [Etcd, Etcd, Etcd]> {
   const flags = ["--heartbeat-interval=50", "--election-timeout=500"];
-  const [first, ...others] = await startMembers(onCleanup, 3, { flags });
+  const [first, ...others] = await startMembers(onCleanup, places, { flags });
   await first.ctl("get", "nothing");
   return [first, ...others] as unknown as readonly [Etcd, Etcd, Etcd];
 }
@@ -193,11 +202,11 @@ export async function leaderOf(members: readonly Etcd[]): Promise<Etcd> {
 /** Another test may take a port first: then with other ports. */
 async function startMembers(
   onCleanup: OnCleanup,
-  count: number,
+  places: readonly Place[],
   setup: EtcdSetup,
 ): Promise<[Etcd, ...Etcd[]]> {
   for (let tries = 1; ; tries++) {
-    const members = await prepareEtcd(onCleanup, count, setup);
+    const members = await prepareEtcd(onCleanup, places, setup);
     const results = await Promise.allSettled(members.map((member) => member.start()));
     const failure = results.find((result) => result.status === "rejected");
     if (failure === undefined) return members as [Etcd, ...Etcd[]];
@@ -206,21 +215,29 @@ async function startMembers(
   }
 }
 
-async function prepareEtcd(onCleanup: OnCleanup, count: number, setup: EtcdSetup): Promise<Etcd[]> {
-  const { netns = null, address = "127.0.0.1", tls = null, flags = [] } = setup;
+async function prepareEtcd(
+  onCleanup: OnCleanup,
+  places: readonly Place[],
+  setup: EtcdSetup,
+): Promise<Etcd[]> {
+  const { tls = null, flags = [] } = setup;
   const directory = await temporaryDirectory(onCleanup);
-  const ports = netns === null ? await freePorts(address, 2 * count) : [2379, 2380];
-  const host = address.includes(":") ? `[${address}]` : address;
-  const members = Array.from({ length: count }, (_, index) => ({
-    name: `test${index}`,
-    endpoint: `${tls === null ? "http" : "https"}://${host}:${ports[2 * index]}`,
-    peers: `http://${host}:${ports[2 * index + 1]}`,
-  }));
+  const free = await freePorts(LOOPBACK.address, 2 * places.filter(({ netns }) => netns === null).length);
+  const ports = free.values();
+  const members = places.map(({ netns, address }, index) => {
+    const host = address.includes(":") ? `[${address}]` : address;
+    const port = (usual: number): number => (netns === null ? (ports.next().value ?? 0) : usual);
+    return {
+      name: `test${index}`,
+      endpoint: `${tls === null ? "http" : "https"}://${host}:${port(2379)}`,
+      peers: `http://${host}:${port(2380)}`,
+      within: netns === null ? [] : ["ip", "netns", "exec", netns],
+    };
+  });
   const cluster = members.map(({ name, peers }) => `${name}=${peers}`).join(",");
-  const within: readonly string[] = netns === null ? [] : ["ip", "netns", "exec", netns];
-  const command = (...words: string[]): [string, ...string[]] =>
-    [...within, ...words] as [string, ...string[]];
-  return members.map(({ name, endpoint, peers }) => {
+  return members.map(({ name, endpoint, peers, within }) => {
+    const command = (...words: string[]): [string, ...string[]] =>
+      [...within, ...words] as [string, ...string[]];
     const server = command(
       ...[
         "etcd",

@@ -3,7 +3,7 @@
  * and whatever was started is ended by its pid when the owner's cleanup runs.
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -156,6 +156,12 @@ export class Program {
   get pid(): number {
     if (this.#child.pid === undefined) throw new Error(`not started: ${this.command.join(" ")}`);
     return this.#child.pid;
+  }
+
+  /** CPU time used, in seconds (proc(5): fields 14 and 15 of stat, in ticks of 10 ms). Throws when it has ended. */
+  get cpuSeconds(): number {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    return (Number(fields[11]) + Number(fields[12])) / 100;
   }
 
   /** How it ended; null while it runs. */
