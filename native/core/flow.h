@@ -13,6 +13,7 @@ enum { FLOW_PORTS = 16 };
  * A number below FLOW_PORTS, the same for every packet of a flow: made of addresses, protocol and, except in
  * fragments, TCP or UDP ports.
  */
+uint32_t flow_hash(const uint8_t *data, const struct ip_info *ip);
 uint8_t flow_port(const uint8_t *data, const struct ip_info *ip);
 
 #endif

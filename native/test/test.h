@@ -30,6 +30,7 @@ struct test {
     M(path)                                                                                        \
     M(icmp)                                                                                        \
     M(sendq)                                                                                       \
+    M(fairq)                                                                                       \
     M(forward_tx)                                                                                  \
     M(forward_rx)                                                                                  \
     M(hostile)                                                                                     \

@@ -4,20 +4,11 @@
  *
  *     host1: socket ── weft0 (queue of 10) ─ ✗ ─ weftd (stopped)
  */
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import test from "ava";
 import { Agent } from "../support/agent.js";
 import { Bed } from "../support/hosts.js";
 import { type Node, startOverlay } from "../support/overlay.js";
-import { until } from "../support/process.js";
-
-/** What the kernel says of a process's threads, a letter each (proc(5), /proc/pid/stat). */
-async function threadStates(pid: number): Promise<string[]> {
-  const tasks = `/proc/${pid}/task`;
-  const lines = (await readdir(tasks)).map((task) => readFile(join(tasks, task, "stat"), "utf8"));
-  return (await Promise.all(lines)).map((line) => line.slice(line.lastIndexOf(")") + 2)[0] ?? "");
-}
+import { freeze, until } from "../support/process.js";
 
 test("sent = in + lost in the TUN's queue", async (t) => {
   const bed = await Bed.create(t.teardown, { hosts: 2 });
@@ -35,11 +26,7 @@ test("sent = in + lost in the TUN's queue", async (t) => {
   t.is(before.lost, 0);
   await host.ns.ip("link set weft0 txqueuelen 10");
 
-  t.teardown(() => weftd.program.signal("SIGCONT"));
-  weftd.program.signal("SIGSTOP");
-  await until("every thread of the daemon stands still", async () =>
-    (await threadStates(weftd.program.pid)).every((state) => state === "T") ? true : null,
-  );
+  await freeze(weftd.program, t.teardown);
   const sent = 100;
   for (let i = 0; i < sent; i++) {
     await sender.do("udp-send", { address: "10.5.2.2", port: 9, hex: "00".repeat(100) });

@@ -4,7 +4,7 @@
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, readdir, readFile } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -211,4 +211,20 @@ export class Program {
     const words = [...this.stdout.slice(-20), ...this.stderr.slice(-20)].join("\n");
     return `${this.command.join(" ")} (${this.#exit === null ? "running" : JSON.stringify(this.#exit)})\n${words}`;
   }
+}
+
+/** What the kernel says of a process's threads, a letter each (proc(5), /proc/pid/stat). */
+async function threadStates(pid: number): Promise<string[]> {
+  const tasks = `/proc/${pid}/task`;
+  const lines = (await readdir(tasks)).map((task) => readFile(join(tasks, task, "stat"), "utf8"));
+  return (await Promise.all(lines)).map((line) => line.slice(line.lastIndexOf(")") + 2)[0] ?? "");
+}
+
+/** Stops every thread of a program, until SIGCONT. */
+export async function freeze(program: Program, onCleanup: OnCleanup): Promise<void> {
+  onCleanup(() => program.signal("SIGCONT"));
+  program.signal("SIGSTOP");
+  await until("every thread stands still", async () =>
+    (await threadStates(program.pid)).every((state) => state === "T") ? true : null,
+  );
 }
