@@ -78,7 +78,11 @@ export async function runDaemon(options: Options, inheritance: Inheritance): Pro
     stop.abort(STOPPED);
   };
   const onReload = (): void => daemon.reload();
-  process.on("SIGTERM", onStop).on("SIGINT", onStop).on("SIGHUP", onReload);
+  // Who started this process in the background (`weft restart`) has given up on it.
+  const onDisconnect = (): void => {
+    if (!daemon.carries) stop.abort(new WeftError("this weftd took too long to take over"));
+  };
+  process.on("SIGTERM", onStop).on("SIGINT", onStop).on("SIGHUP", onReload).on("disconnect", onDisconnect);
   try {
     await daemon.start();
     await aborted(stop.signal);
@@ -94,6 +98,7 @@ export async function runDaemon(options: Options, inheritance: Inheritance): Pro
   } finally {
     if (stop.signal.reason !== REPLACED) await daemon.close();
     process.off("SIGTERM", onStop).off("SIGINT", onStop).off("SIGHUP", onReload);
+    process.off("disconnect", onDisconnect);
   }
 }
 
@@ -171,6 +176,11 @@ class Daemon implements Subject {
             log,
             join(options.stateDir, "etcd-memory"),
           );
+  }
+
+  /** Whether packets are this daemon's. */
+  get carries(): boolean {
+    return this.#succession !== null;
   }
 
   get health(): ReturnType<Health["status"]> {
@@ -513,7 +523,7 @@ class Daemon implements Subject {
     this.#succession = new Succession(this.#native, dataplane, this.#lockFd, this.#watchdogMs, this.#log);
     this.#writeEstate();
     setTimeout(() => noteLasting(this.#options.runDir), LASTING_MS).unref();
-    // Who started this process in the background (`weft restart`) waits for this.
+    // `weft restart` waits for this.
     process.send?.("carrying");
   }
 

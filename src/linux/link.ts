@@ -20,10 +20,10 @@ import {
 } from "./rtnetlink.js";
 
 /**
- * Packets that wait for a worker. The kernel drops silently what does not fit. This many come in 400 ms at 50 000 a
- * second: longer than weftd takes to be back after a crash (docs/adr/0014-restarts.md).
+ * Packets that wait for a worker. The kernel drops silently what does not fit. This many come in a second at 50 000 a
+ * second: longer than weftd takes to be back after a crash, on a busy machine too (docs/adr/0014-restarts.md).
  */
-const TX_QUEUE_LENGTH = 20_000;
+const TX_QUEUE_LENGTH = 50_000;
 
 /** RFC 8200 §5: a link with a smaller MTU cannot carry IPv6, and the kernel takes IPv6 off it. */
 const IPV6_MIN_MTU = 1280;

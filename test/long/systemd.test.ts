@@ -119,6 +119,9 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
     });
     t.is(await property(machine, "MainPID"), String(pid));
   }
+  // The end of a process that is not its child systemd would neither notice nor wait for.
+  const journal = await machine.run("journalctl", ["--unit=weftd", "--no-pager", "--output=cat"]);
+  t.notRegex(journal, /not our child|SIGKILL/);
 
   await underTraffic(t, service, "restart", async () => {
     await machine.run("systemctl", ["restart", "weftd"]);

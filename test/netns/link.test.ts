@@ -74,7 +74,7 @@ test("sets MTU, queue, accept_local, addresses and one route per family, as ofte
       rest,
       {
         mtu: 1450,
-        txqlen: 20_000,
+        txqlen: 50_000,
         addresses: ["10.5.32.0/32", "fd05:0:0:4e::/128"], // and no link-local one
         routes: ["10.5.0.0/16 proto 87 scope 253", "fd05::/48 proto 87 scope 0"],
         acceptLocal: "1",
