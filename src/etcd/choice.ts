@@ -10,7 +10,7 @@ import { isOwn, type LeasePlan, planLease } from "../lease/plan.js";
 import type { Cidr } from "../net/cidr.js";
 import type { LeaseRequest } from "../lease/registry.js";
 import type { Leases } from "./leases.js";
-import type { Entry } from "./range-watch.js";
+import type { Entry } from "./entries.js";
 import type { Claim } from "./own-lease.js";
 
 /** What this node holds or is about to claim: the request it was made for, how it is claimed, and the lease. */

@@ -24,6 +24,7 @@ import {
   EtcdError,
   type EtcdTrouble,
   isStaleToken,
+  isTooLarge,
   isUnreachable,
   login,
   requireLeader,
@@ -253,10 +254,15 @@ export class EtcdClient {
   }
 }
 
-/** True for errors that answer the question: no such lease, or granted by a try before; a revision gone or yet to come. */
-export function isAnswer({ code, details }: EtcdError): boolean {
+/**
+ * True for errors that answer the question: no such lease, or granted by a try before; a revision gone or yet to come;
+ * more than was meant.
+ */
+export function isAnswer(error: EtcdError): boolean {
+  const { code, details } = error;
   const { NOT_FOUND, OUT_OF_RANGE } = grpc.status;
-  return code === NOT_FOUND || code === OUT_OF_RANGE || details.includes("lease already exists");
+  const isKnown = code === NOT_FOUND || code === OUT_OF_RANGE || isTooLarge(error);
+  return isKnown || details.includes("lease already exists");
 }
 
 /** Repeats `task` with backoff until it does something other than fail with an EtcdError. */

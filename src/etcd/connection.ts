@@ -16,8 +16,8 @@ const CHANNEL_OPTIONS: grpc.ClientOptions = {
   // Every connection starts afresh, without the backoff of an abandoned one to the same endpoint.
   "grpc.use_local_subchannel_pool": 1,
   "grpc.enable_http_proxy": 0,
-  // A listing of 10 000 leases is larger than gRPC's default of 4 MiB.
-  "grpc.max_receive_message_length": -1,
+  // A listing of 10 000 leases can be larger than gRPC's default of 4 MiB; what is larger still is read in parts.
+  "grpc.max_receive_message_length": 16 * 1024 * 1024,
 };
 
 /** etcd said no or did not answer: worth another try later, as opposed to a WeftError. */
@@ -183,6 +183,12 @@ export function isUnreachable(error: unknown): boolean {
   // A member that waited in vain for the others says so without a code of its own (UNKNOWN).
   const timedOut = error.details === "context deadline exceeded";
   return timedOut || error.code === grpc.status.UNAVAILABLE || error.code === grpc.status.DEADLINE_EXCEEDED;
+}
+
+/** True when the answer was larger than is taken at once. */
+export function isTooLarge(error: unknown): boolean {
+  if (!(error instanceof EtcdError) || error.code !== grpc.status.RESOURCE_EXHAUSTED) return false;
+  return error.details.startsWith("Received message larger than max");
 }
 
 /** True for errors that a new login may mend. */

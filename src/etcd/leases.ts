@@ -10,7 +10,8 @@ import type { RememberedLease } from "../lease/memory.js";
 import { isRejection, readLease } from "../lease/policy.js";
 import type { EtcdClient } from "./client.js";
 import { prefixRange } from "./messages.js";
-import { type Entry, RangeWatch } from "./range-watch.js";
+import type { Entry } from "./entries.js";
+import { RangeWatch } from "./range-watch.js";
 
 export class Leases {
   readonly watch: RangeWatch;

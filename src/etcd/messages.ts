@@ -29,15 +29,20 @@ export interface KeyRange {
   readonly range_end: Buffer | null;
 }
 
-/** A question about the past: what stood in the range at a revision. */
-export interface PastRange extends KeyRange {
-  readonly revision: string;
-  readonly count_only: boolean;
+/** What stands in a range, or stood there at a revision. */
+export interface RangeRequest extends KeyRange {
+  /** "0" for now. */
+  readonly revision?: string;
+  /** Of how many keys at most, the first ones; "0" for all. */
+  readonly limit?: string;
+  readonly count_only?: boolean;
 }
 
 export interface RangeResponse {
   readonly header: ResponseHeader;
   readonly kvs: readonly KeyValue[];
+  /** The limit left keys out. */
+  readonly more: boolean;
   /** How many keys stand in the range. */
   readonly count: string;
 }
@@ -48,7 +53,7 @@ export interface PutRequest {
   readonly lease: string;
 }
 
-type RequestOp = { readonly request_range: KeyRange | PastRange } | { readonly request_put: PutRequest };
+type RequestOp = { readonly request_range: RangeRequest } | { readonly request_put: PutRequest };
 
 export type Compare =
   | (KeyRange & { readonly target: "CREATE"; readonly create_revision: string })
@@ -95,7 +100,7 @@ interface LeaseResponse {
 
 /** Request and response of every method, by `Service.Method`. */
 export interface Methods {
-  "KV.Range": [KeyRange, RangeResponse];
+  "KV.Range": [RangeRequest, RangeResponse];
   "KV.Txn": [TxnRequest, TxnResponse];
   "Watch.Watch": [WatchRequest, WatchResponse];
   "Lease.LeaseGrant": [LeaseRequest & { readonly TTL: string }, LeaseResponse];

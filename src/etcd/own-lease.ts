@@ -17,7 +17,8 @@ import { Backoff, pause } from "./backoff.js";
 import { type EtcdClient, isAnswer, retry } from "./client.js";
 import { CALL_MS, EtcdError } from "./connection.js";
 import { type Compare, keyBytes, type KeyRange, prefixRange, singleKey } from "./messages.js";
-import { type Entry, type RangeWatch, toEntry } from "./range-watch.js";
+import { type Entry, toEntry } from "./entries.js";
+import type { RangeWatch } from "./range-watch.js";
 
 const TTL_SECONDS = 86_400;
 const TICK_MS = 500;
@@ -115,7 +116,8 @@ export class OwnLease {
       .call("KV.Txn", {
         compare,
         success: [{ request_put: put }],
-        failure: guards.map((range) => ({ request_range: range })),
+        // A few are enough to see who was faster.
+        failure: guards.map((range) => ({ request_range: { ...range, limit: "5" } })),
       })
       .catch((error: unknown) => {
         if (error instanceof EtcdError && error.code === status.NOT_FOUND) this.#leaseId = null;

@@ -4,11 +4,18 @@
  */
 import type { Logger } from "pino";
 import type { NetworkConfig } from "../config/network-config.js";
-import type { Lease } from "../lease/lease.js";
+import type { Lease, Rejection } from "../lease/lease.js";
 import { makeSnapshot, olderHolder } from "../lease/policy.js";
 import type { Snapshot } from "../lease/registry.js";
 import { Withdrawals } from "../lease/withdrawals.js";
 import type { Leases } from "./leases.js";
+
+/** Stands for all keys that are too many to be looked at. */
+const UNREAD: Rejection = {
+  key: "",
+  reason: "too-many",
+  message: "there are more keys than any network has: the youngest are not looked at",
+};
 
 export class Picture {
   readonly #leases: Leases;
@@ -74,7 +81,8 @@ export class Picture {
       this.#log.info("no routes of vanished leases are kept any more");
     }
     this.#peers = [...standing, ...held];
-    return { config, peers: this.#peers, rejected, held: held.length };
+    const unread = this.#leases.watch.others === 0 ? [] : [UNREAD];
+    return { config, peers: this.#peers, rejected: [...rejected, ...unread], held: held.length };
   }
 
   #noteRival(key: string | null): void {

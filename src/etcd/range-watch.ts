@@ -10,48 +10,36 @@
 import { EventEmitter, once } from "node:events";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { MAX_VALUE_BYTES } from "../lease/codec.js";
 import { Backoff } from "./backoff.js";
 import type { EtcdClient } from "./client.js";
-import { EtcdError } from "./connection.js";
+import { EtcdError, isTooLarge } from "./connection.js";
+import { Entries, type Entry, isWhole, toEntry } from "./entries.js";
 import {
   type KeyRange,
-  keyText,
-  type KeyValue,
+  type RangeResponse,
   type ResponseHeader,
   singleKey,
   type WatchResponse,
 } from "./messages.js";
 
-export interface Entry {
-  readonly key: string;
-  /** Cut where it is too long to be read. */
-  readonly value: string;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  /** The etcd lease's id; "0" for none. */
-  readonly lease: string;
-}
-
-export function toEntry(kv: KeyValue): Entry {
-  return {
-    key: keyText(kv.key),
-    value: kv.value.toString("utf8", 0, MAX_VALUE_BYTES + 1),
-    createRevision: Number(kv.create_revision),
-    modRevision: Number(kv.mod_revision),
-    lease: kv.lease,
-  };
-}
+/** Of so many keys at most a list is asked for at once; of fewer, where these are large. */
+const PAGE = 10_000;
 
 /** Why a copy cannot be brought up to date by events. */
 type Gap = "compacted" | "restored";
+
+/** What an event says. */
+interface Change {
+  readonly type: WatchResponse["events"][number]["type"];
+  readonly entry: Entry;
+}
 
 /** Emits "change" when `entries` changed, and "list" after every list, before its "change". */
 export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
   readonly #client: EtcdClient;
   readonly #range: KeyRange;
   readonly #log: Logger;
-  #entries = new Map<string, Entry>();
+  #entries = new Entries();
   /** Up to where changes are in `#entries`; null when a list is needed. */
   #revision: number | null = null;
   #clusterId = "";
@@ -69,7 +57,12 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
   }
 
   get entries(): ReadonlyMap<string, Entry> {
-    return this.#entries;
+    return this.#entries.byKey;
+  }
+
+  /** How many more keys there are, which are too many to be kept. */
+  get others(): number {
+    return this.#entries.others;
   }
 
   /** False before the first list: `entries` then say nothing. */
@@ -109,8 +102,7 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
 
   /** Lists the range anew and resolves when that is done. Rejects with the signal's reason when it fires. */
   async refresh(signal: AbortSignal): Promise<void> {
-    this.#mustList = true;
-    this.#interrupt.abort();
+    this.#relist();
     await once(this, "list", { signal }).catch(() => signal.throwIfAborted());
   }
 
@@ -127,7 +119,7 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
   async until<T>(read: (entries: ReadonlyMap<string, Entry>) => T | null, signal: AbortSignal): Promise<T> {
     for (;;) {
       signal.throwIfAborted();
-      const result = this.#listed ? read(this.#entries) : null;
+      const result = this.#listed ? read(this.entries) : null;
       if (result !== null) return result;
       await this.changed(signal);
     }
@@ -135,18 +127,38 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
 
   /** Enters what an answer told, unless the watch is past it already: ahead of the event that will tell the same. */
   enter(entry: Entry): void {
-    if (entry.modRevision > this.revision) this.#entries.set(entry.key, entry);
+    if (entry.modRevision > this.revision) this.#entries.enter(entry);
   }
 
   async #list(): Promise<void> {
-    const { header, kvs } = await this.#client.call("KV.Range", this.#range);
-    this.#entries = new Map(kvs.map(toEntry).map((entry) => [entry.key, entry]));
-    this.#revision = Number(header.revision);
-    this.#clusterId = header.cluster_id;
+    const entries = new Entries();
+    const first = await this.#page(this.#range.key, "0", entries);
+    for (let page = first; page.more;) {
+      const last = page.kvs.at(-1)?.key ?? Buffer.alloc(0);
+      page = await this.#page(Buffer.concat([last, Buffer.alloc(1)]), first.header.revision, entries);
+    }
+    entries.prune();
+    this.#entries = entries;
+    this.#revision = Number(first.header.revision);
+    this.#clusterId = first.header.cluster_id;
     this.#listed = true;
     this.#mustList = false;
     this.emit("list");
     this.emit("change");
+  }
+
+  /** Reads keys from `key` on, as many as an answer takes, and adds them; "0" for the newest revision. */
+  async #page(key: Buffer, revision: string, entries: Entries): Promise<RangeResponse> {
+    for (let limit = PAGE; ; limit = Math.ceil(limit / 4)) {
+      try {
+        const range = { key, range_end: this.#range.range_end, revision, limit: String(limit) };
+        const page = await this.#client.call("KV.Range", range);
+        for (const kv of page.kvs) entries.add(toEntry(kv));
+        return page;
+      } catch (error) {
+        if (!isTooLarge(error) || limit === 1) throw error;
+      }
+    }
   }
 
   /**
@@ -154,11 +166,13 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
    * them unchanged.
    */
   async #findGap(revision: number): Promise<Gap | null> {
-    const known = [...this.#entries.values()].filter(({ modRevision }) => modRevision <= revision);
-    const newest = known.reduce<Entry | null>(
-      (best, entry) => (best !== null && best.modRevision > entry.modRevision ? best : entry),
-      null,
-    );
+    const known = [...this.entries.values()].filter(({ modRevision }) => modRevision <= revision);
+    const newest = known
+      .filter(isWhole)
+      .reduce<Entry | null>(
+        (best, entry) => (best !== null && best.modRevision > entry.modRevision ? best : entry),
+        null,
+      );
     const past = { revision: String(revision), count_only: false };
     try {
       const { header, responses } = await this.#client.call("KV.Txn", {
@@ -171,7 +185,7 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
       });
       const [all, found] = responses.map(({ response_range }) => response_range);
       const same =
-        Number(all?.count) === known.length &&
+        Number(all?.count) === known.length + this.others &&
         (newest === null || Number(found?.kvs[0]?.mod_revision) === newest.modRevision);
       return same && !this.#wentBack(header) ? null : "restored";
     } catch (error) {
@@ -189,7 +203,7 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
   /** Returns when a new list is needed; throws when the stream breaks. */
   async #follow(backoff: Backoff, signal: AbortSignal): Promise<void> {
     const create_request = { ...this.#range, start_revision: String(this.revision + 1), fragment: true };
-    let events: WatchResponse["events"][number][] = [];
+    let changes: Change[] = [];
     for await (const response of this.#client.stream("Watch.Watch", { create_request }, signal, null)) {
       const gap =
         response.compact_revision !== "0" ? "compacted" : this.#wentBack(response.header) ? "restored" : null;
@@ -199,10 +213,10 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
       }
       if (response.canceled) throw this.#client.refusal(`watch: ${response.cancel_reason}`);
       backoff.reset();
-      for (const event of response.events) events.push(event);
-      if (response.fragment || events.length === 0) continue;
-      this.#apply(events);
-      events = [];
+      for (const { type, kv } of response.events) changes.push({ type, entry: toEntry(kv) });
+      if (response.fragment || changes.length === 0) continue;
+      this.#apply(changes);
+      changes = [];
     }
   }
 
@@ -210,14 +224,20 @@ export class RangeWatch extends EventEmitter<{ change: []; list: [] }> {
     return header.cluster_id !== this.#clusterId || Number(header.revision) < this.revision;
   }
 
-  #apply(events: WatchResponse["events"]): void {
-    for (const { type, kv } of events) {
-      const entry = toEntry(kv);
+  #apply(changes: readonly Change[]): void {
+    let hasRoom = false;
+    for (const { type, entry } of changes) {
       this.#revision = entry.modRevision;
-      if ((this.#entries.get(entry.key)?.modRevision ?? 0) > entry.modRevision) continue;
-      if (type === "PUT") this.#entries.set(entry.key, entry);
-      else this.#entries.delete(entry.key);
+      if ((this.entries.get(entry.key)?.modRevision ?? 0) > entry.modRevision) continue;
+      if (type === "PUT") this.#entries.put(entry);
+      else if (this.#entries.delete(entry.key)) hasRoom = true;
     }
     this.emit("change");
+    if (hasRoom) this.#relist();
+  }
+
+  #relist(): void {
+    this.#mustList = true;
+    this.#interrupt.abort();
   }
 }

@@ -103,3 +103,42 @@ test("C19, C20, C21: crafted leases beside a thousand good ones move no route, a
     measured: "0 of 2000 routes",
   });
 });
+
+test("C20: keys and values of megabytes cost no route and little memory, neither when they come nor in a list", async (t) => {
+  t.timeout(120_000);
+  const net = await EtcdBed.start(t.teardown, CONFIG, { hosts: 1, underlay: "dual" });
+  const peers = Array.from({ length: 100 }, (_, index) => peer(index + 1));
+  await net.etcd.putAll(peers);
+  const weftd = await net.launch(net.bed.host(1));
+  await weftd.ready();
+  await weftd.peers(peers.length);
+  const before = await weftd.ask("/routes");
+  const megabyte = 1_000_000;
+  const large = Array.from({ length: 40 }, (_, n): [string, string] => {
+    return [subnetKey(`10.${200 + (n >> 8)}.${n}.0-24`), "x".repeat(megabyte)];
+  });
+  const long = ["a", "b"].map((letter): [string, string] => [subnetKey(letter.repeat(megabyte)), "{}"]);
+  await net.etcd.putAll([...large, ...long], 1);
+  const counts = async (): Promise<string> => JSON.stringify((await weftd.ask("/status")).rejectedByReason);
+  const wanted = JSON.stringify({ oversized: large.length, malformed: long.length });
+  await until("the rejections", async () => ((await counts()) === wanted ? true : null));
+  t.deepEqual(await weftd.ask("/routes"), before);
+
+  // A daemon that starts reads all of it in a list.
+  await weftd.stop();
+  const again = await net.launch(net.bed.host(1));
+  await again.ready();
+  await again.peers(peers.length);
+  const { rejectedByReason } = await again.ask("/status");
+  t.deepEqual(rejectedByReason, { oversized: large.length, malformed: long.length });
+  t.deepEqual(await again.ask("/routes"), before);
+  const megabytes = again.program.peakMemory / 1e6;
+  t.true(megabytes < 250, `${megabytes} MB`);
+  recordFinding({
+    row: "C20",
+    fault: `${large.length} values and ${long.length} keys of a megabyte each, in events and in a list`,
+    test: t.title,
+    bound: "0 other routes touched, memory bounded",
+    measured: `0 of ${before.length} routes, at most ${Math.round(megabytes)} MB resident`,
+  });
+});

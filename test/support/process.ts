@@ -164,6 +164,12 @@ export class Program {
     return (Number(fields[11]) + Number(fields[12])) / 100;
   }
 
+  /** The most memory that was resident, in bytes (proc(5): VmHWM). Throws when it has ended. */
+  get peakMemory(): number {
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+    return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]);
+  }
+
   /** How it ended; null while it runs. */
   get exit(): Exit | null {
     return this.#exit;
