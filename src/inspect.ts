@@ -1,6 +1,7 @@
 /** Looking at packets, for the admin socket: the one capture that there can be, and traces. */
 import { CaptureStream } from "./capture.js";
 import { WeftError } from "./config/errors.js";
+import { Capture } from "./dataplane/capture.js";
 import type { Dataplane } from "./dataplane/engine.js";
 import type { Tables } from "./fib/compile.js";
 import { forwardingProblems } from "./linux/forwarding.js";
@@ -24,7 +25,8 @@ export class Inspector {
     if (this.#capture?.ended === false) {
       throw new WeftError("a capture is running already; end it with Ctrl-C where it was started, or wait");
     }
-    this.#capture = new CaptureStream(dataplane.capture(request), request, {
+    const capture = dataplane.look((...engine) => new Capture(...engine, request));
+    this.#capture = new CaptureStream(capture, request, {
       tun: dataplane.tun,
       underlay: underlay?.name ?? "underlay",
       self: tables.self,

@@ -1,7 +1,7 @@
 /**
  * The first thing that a process of weftd does: has packets flow again that wait since the last one ended, from what it
- * left (`dataplane/estate.ts`). Settings, registry and log come later; this file therefore needs little besides the
- * addon.
+ * left (`dataplane/estate.ts`). Settings, registry and log come later, and no package is loaded before: each would be part
+ * of the pause.
  *
  * A process that keeps dying must not take the machine with it: who finds that several before it did not last waits,
  * longer every time. Its workers carry packets meanwhile, unless one before it died of that: then it waits first, and

@@ -1,8 +1,9 @@
 /**
  * The dataplane as the daemon uses it: open, replace tables, read counters, stop. Tables go down whole; the engine
  * remembers the last ones, so that counters per peer can be told by name.
+ *
+ * A process that carries on where another died loads this before anything else (resume.ts): it imports little.
  */
-import type { CaptureRequest } from "../config/requests.js";
 import type { PeerRow, Tables } from "../fib/compile.js";
 import {
   type CounterInfo,
@@ -16,7 +17,6 @@ import {
   type OpenOptions,
   PEER_COUNTERS,
 } from "../native/bindings.js";
-import { Capture } from "./capture.js";
 import { PEER_ROW_SIZE, ROUTE_ROW_SIZE, SELF_ROW_SIZE, packPeers, packRoutes, packSelf } from "./rows.js";
 
 export interface CounterValue extends CounterInfo {
@@ -169,9 +169,9 @@ export class Dataplane {
     }));
   }
 
-  /** Starts to record what the workers see. Throws EBUSY while another capture runs. */
-  capture(request: CaptureRequest): Capture {
-    return new Capture(this.#native, this.#engine, this.#reasons, request);
+  /** Has `open` look into the engine: a capture (dataplane/capture.ts), with the drop reasons by their numbers. */
+  look<T>(open: (native: Native, engine: EngineHandle, reasons: readonly string[]) => T): T {
+    return open(this.#native, this.#engine, this.#reasons);
   }
 
   /** What would become of a packet read from the TUN, or of a datagram's payload from a row of the tables' peers. */

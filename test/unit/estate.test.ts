@@ -4,7 +4,7 @@ import { join } from "node:path";
 import test from "ava";
 import { type Estate, readEstate, writeEstate } from "../../src/dataplane/estate.js";
 import { noteLasting, noteStart } from "../../src/resume.js";
-import { temporaryDirectory } from "../support/process.js";
+import { run, temporaryDirectory } from "../support/process.js";
 
 const ESTATE: Estate = {
   settings: {
@@ -72,4 +72,17 @@ test("packets wait with a process only after one died of carrying them", async (
   t.like(next, { waitMs: 400, first: true });
   next.go();
   t.like(noteStart(directory, 1003), { waitMs: 800, first: false });
+});
+
+test("what resumes loads no package: packets wait for it", async (t) => {
+  const entry = new URL("../../src/resume.js", import.meta.url).href;
+  const program = `
+    import { createRequire } from "node:module";
+    await import(${JSON.stringify(entry)});
+    console.log(JSON.stringify(Object.keys(createRequire(${JSON.stringify(entry)}).cache)));`;
+  const loaded = JSON.parse(await run(process.execPath, ["--input-type=module", "-e", program])) as string[];
+  t.deepEqual(
+    loaded.filter((path) => path.includes("node_modules")),
+    [],
+  );
 });
