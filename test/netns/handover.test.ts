@@ -13,6 +13,7 @@ import { Cgroup } from "../support/cgroup.js";
 import { recordFinding } from "../support/findings.js";
 import { Bed } from "../support/hosts.js";
 import { Ledger, type StreamAccount } from "../support/ledger.js";
+import { otherVersion } from "../support/other-version.js";
 import { type Node, Overlay } from "../support/overlay.js";
 import { until } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
@@ -172,6 +173,43 @@ test.serial(
     t.is(await service.reload(), 0, service.manager.describe());
   },
 );
+
+test.serial("H2: another version takes over and is taken over from; an unknown one is refused", async (t) => {
+  const hosts = await start(t);
+  const { service } = hosts;
+  const version = async (): Promise<string> => (await service.weftd.ask("/status")).version;
+  const own = await version();
+  // It leaves a file that this one cannot read.
+  const next = await otherVersion(t.teardown, { version: "99.0.0", estate: 99 });
+  for (const [programs, expected] of [
+    [next, "99.0.0"],
+    [undefined, own],
+    [next, "99.0.0"],
+  ] as const) {
+    const accounts = await during(hosts, async () => {
+      t.is(await service.reload([], programs), 0, service.manager.describe());
+    });
+    harmless(t, "H2", "another version takes over", 20, accounts);
+    t.is(await version(), expected);
+  }
+  harmless(
+    t,
+    "H2",
+    "back to the old version by a restart",
+    500,
+    await during(hosts, () => service.restart()),
+  );
+  t.is(await version(), own);
+
+  const { pid } = service;
+  const stranger = await otherVersion(t.teardown, { version: "100.0.0", handover: 2 });
+  const accounts = await during(hosts, async () => {
+    t.not(await service.reload([], stranger), 0);
+  });
+  harmless(t, "H2", "a version with an unknown hand-over is refused", 20, accounts);
+  t.not(service.lines(/hand-over of version 2 is not known here, only 1: restart weftd instead/).length, 0);
+  t.is((await service.weftd.ask("/status")).pid, pid);
+});
 
 test.serial("descriptors that are not what would be opened now are dropped, and replaced", async (t) => {
   const hosts = await start(t);

@@ -2,14 +2,14 @@
  * weftd as a service: under a stand-in for systemd (service-manager.py) that keeps its descriptors and starts it again
  * whenever it ends. The daemon is asked as ever; `program` is the manager.
  */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Namespace } from "./netns.js";
 import { type Program, until } from "./process.js";
 import { Weftd, type WeftdOptions } from "./weftd.js";
 
 const managerFile = fileURLToPath(new URL("../../../test/support/service-manager.py", import.meta.url));
-const weftdFile = fileURLToPath(new URL("../../src/weftd.js", import.meta.url));
-const weftFile = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
+const ownPrograms = fileURLToPath(new URL("../../src/", import.meta.url));
 
 export interface ServiceOptions extends WeftdOptions {
   /** WatchdogSec=. None by default. */
@@ -71,17 +71,20 @@ export class Service {
     await this.successor(pid);
   }
 
-  /** As `systemctl reload`: the new process takes over from the old one. Returns the command's exit code. */
-  async reload(flags: readonly string[] = []): Promise<number> {
+  /**
+   * As `systemctl reload`: the new process takes over from the old one. Returns the command's exit code. `programs`: the
+   * directory of another version's.
+   */
+  async reload(flags: readonly string[] = [], programs = ownPrograms): Promise<number> {
     const { pid } = this;
-    const code = await this.ended(await this.run(weftFile, ["restart", ...flags]));
+    const code = await this.ended(await this.run(join(programs, "weft.js"), ["restart", ...flags]));
     if (code === 0) await this.successor(pid);
     return code;
   }
 
   /** Starts a process that is to take over from the main one, and returns its pid. */
   succeed(): Promise<number> {
-    return this.run(weftdFile, ["--replace"]);
+    return this.run(join(ownPrograms, "weftd.js"), ["--replace"]);
   }
 
   /** Waits for the end of a process that `succeed` started; returns its exit code, or minus the signal. */
