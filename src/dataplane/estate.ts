@@ -56,18 +56,21 @@ export function writeEstate(runDir: string, { settings, rows }: Estate): void {
 /** Reads the file; null when there is none that can be used. */
 export function readEstate(runDir: string): Estate | null {
   try {
-    const text = readFileSync(path(runDir), "utf8");
-    const [head = "", version, checksum] = HEAD.exec(text) ?? [];
-    const body = text.slice(head.length);
-    if (version !== String(VERSION) || checksum !== digest(body)) return null;
-    // With its checksum right, it is what `writeEstate` wrote.
-    const { settings, rows } = JSON.parse(body) as { settings: OpenSettings; rows: string[] };
-    const [self = "", peers = "", routes = ""] = rows;
-    const bytes = (text: string): Uint8Array => Buffer.from(text, "base64");
-    return { settings, rows: [bytes(self), bytes(peers), bytes(routes)] };
+    return parseEstate(readFileSync(path(runDir), "utf8"));
   } catch {
     return null;
   }
+}
+
+/** The file's content; null unless it is what `writeEstate` wrote. */
+export function parseEstate(text: string): Estate | null {
+  const [head = "", version, checksum] = HEAD.exec(text) ?? [];
+  const body = text.slice(head.length);
+  if (version !== String(VERSION) || checksum !== digest(body)) return null;
+  const { settings, rows } = JSON.parse(body) as { settings: OpenSettings; rows: string[] };
+  const [self = "", peers = "", routes = ""] = rows;
+  const bytes = (text: string): Uint8Array => Buffer.from(text, "base64");
+  return { settings, rows: [bytes(self), bytes(peers), bytes(routes)] };
 }
 
 function path(runDir: string): string {

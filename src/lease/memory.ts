@@ -38,8 +38,11 @@ export function parseMemory(content: Uint8Array): Memory | null {
   const [, checksum] = HEAD.exec(bytes.toString("latin1", 0, HEAD_BYTES)) ?? [];
   const body = bytes.subarray(HEAD_BYTES);
   if (checksum === undefined || checksum !== digestOf(body)) return null;
-  const result = v.safeParse(MEMORY, JSON.parse(body.toString()));
-  return result.success ? result.output : null;
+  try {
+    return v.parse(MEMORY, JSON.parse(body.toString()));
+  } catch {
+    return null;
+  }
 }
 
 function digestOf(body: Uint8Array): string {
