@@ -27,11 +27,21 @@ export class Service {
   ) {}
 
   static async start(ns: Namespace, directory: string, options: ServiceOptions): Promise<Service> {
+    const service = await Service.launch(ns, directory, options);
+    await service.weftd.ready();
+    return service;
+  }
+
+  /** Starts the manager without waiting for its daemon; `wrapper` is a command that runs the one it is given. */
+  static async launch(
+    ns: Namespace,
+    directory: string,
+    options: ServiceOptions,
+    wrapper: readonly string[] = [],
+  ): Promise<Service> {
     const env = { ...options.env, SERVICE_WATCHDOG_S: String(options.watchdogSeconds ?? 0) };
-    const wrapper = ["python3", managerFile, directory];
-    const weftd = await Weftd.launch(ns, directory, { ...options, env }, wrapper);
-    await weftd.ready();
-    return new Service(ns, weftd, options);
+    const manager = ["python3", managerFile, directory, ...wrapper];
+    return new Service(ns, await Weftd.launch(ns, directory, { ...options, env }, manager), options);
   }
 
   get manager(): Program {
