@@ -7,6 +7,9 @@
  * What can fail on this host comes before the lease, so that a host that cannot carry packets claims none. Afterwards
  * the daemon only reacts: a snapshot of the registry becomes tables, an event of the dataplane becomes a log line or
  * the end. Stopping closes in reverse order and keeps the lease and subnet.env, so that a restart keeps the subnet.
+ *
+ * It may begin with workers that run already, for a process that died (resume.ts), or take them over from one that runs
+ * (handover.ts), and hand its own over in the end.
  */
 import { closeSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";

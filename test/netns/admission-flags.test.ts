@@ -6,9 +6,9 @@
  */
 import test, { type ExecutionContext } from "ava";
 import { Agent } from "../support/agent.js";
-import { kernelMac, startBesideKernel } from "../support/beside-kernel.js";
+import { kernelMac, startBesideKernel, startBesidePeer } from "../support/beside-kernel.js";
 import { Bed, type Host } from "../support/hosts.js";
-import { type Node, Overlay, ports, startOverlay, vni } from "../support/overlay.js";
+import { type Node, ports, startOverlay, vni } from "../support/overlay.js";
 import { until } from "../support/process.js";
 import type { Weftd } from "../support/weftd.js";
 
@@ -86,13 +86,8 @@ for (const format of ["udp", "vxlan"] as const) {
 }
 
 test("a peer that bridges its VTEP needs --accept-bridged", async (t) => {
-  const bed = await Bed.create(t.teardown, { hosts: 2 });
-  const overlay = await Overlay.create(t.teardown, { format: "vxlan" });
+  const { bed, overlay, weft, mac } = await startBesidePeer(t.teardown);
   const [one, two] = [bed.host(1), bed.host(2)];
-  await overlay.addToFile(one);
-  await overlay.addToFile(two, kernelMac);
-  const weft = await overlay.startNode(one);
-  const [mac = ""] = (await weft.weftd.ask("/status")).macs;
   // The device is a port of a bridge that has the address: frames carry the bridge's MAC.
   await two.ns.ip(
     "link add br1 address 0a:58:0a:05:02:01 type bridge",

@@ -6,14 +6,14 @@
  */
 import test from "ava";
 import { Agent } from "../support/agent.js";
-import { kernelMac, startBesideKernel } from "../support/beside-kernel.js";
+import { kernelMac, startBesideKernel, startBesidePeer } from "../support/beside-kernel.js";
 import { Capture } from "../support/capture.js";
 import { icmp, udp, vxlan } from "../support/craft.js";
 import { startEtcd } from "../support/etcd.js";
 import { PREFIX } from "../support/etcd-nodes.js";
 import { Bed } from "../support/hosts.js";
 import { addVtep } from "../support/kernel-vtep.js";
-import { type Node, Overlay, ports, startOverlay } from "../support/overlay.js";
+import { type Node, ports, startOverlay } from "../support/overlay.js";
 import { readPacket, UDP, viewOf } from "../support/packets.js";
 import { temporaryDirectory } from "../support/process.js";
 import { mustPing } from "../support/traffic.js";
@@ -103,13 +103,8 @@ for (const underlay of ["ipv4", "ipv6"] as const) {
 }
 
 test("Ethernet padding behind a packet", async (t) => {
-  const bed = await Bed.create(t.teardown, { hosts: 2 });
-  const overlay = await Overlay.create(t.teardown, { format: "vxlan" });
+  const { bed, weft, mac } = await startBesidePeer(t.teardown);
   const [one, two] = [bed.host(1), bed.host(2)];
-  await overlay.addToFile(one);
-  await overlay.addToFile(two, kernelMac);
-  const weft = await overlay.startNode(one);
-  const [mac = ""] = (await weft.weftd.ask("/status")).macs;
   const receiver = await Agent.start(weft.pod.ns);
   await receiver.do("udp-open", { address: "0.0.0.0", port: 5000 });
   const peer = await Agent.start(two.ns);

@@ -24,15 +24,27 @@ export interface BesideKernel {
   readonly mac: string;
 }
 
-export async function startBesideKernel(onCleanup: OnCleanup, setting: Setting): Promise<BesideKernel> {
-  const { variant = "static", extra = "", ipv6 = true, ...options } = setting;
+/** The same without the device on host2, for who makes one of his own, or frames by hand. */
+export type BesidePeer = Omit<BesideKernel, "kernel">;
+
+export async function startBesidePeer(
+  onCleanup: OnCleanup,
+  { ipv6 = false, ...options }: Omit<Setting, "variant" | "extra"> = {},
+): Promise<BesidePeer> {
   const bed = await Bed.create(onCleanup, { hosts: 2, ...options });
   const overlay = await Overlay.create(onCleanup, { format: "vxlan", ipv6 });
-  const [one, two] = [bed.host(1), bed.host(2)];
-  await overlay.addToFile(one);
-  await overlay.addToFile(two, kernelMac);
-  const weft = await overlay.startNode(one);
+  await overlay.addToFile(bed.host(1));
+  await overlay.addToFile(bed.host(2), kernelMac);
+  const weft = await overlay.startNode(bed.host(1));
   const [mac = ""] = (await weft.weftd.ask("/status")).macs;
+  return { bed, overlay, weft, mac };
+}
+
+export async function startBesideKernel(onCleanup: OnCleanup, setting: Setting): Promise<BesideKernel> {
+  const { variant = "static", extra = "", ipv6 = true, ...options } = setting;
+  const beside = await startBesidePeer(onCleanup, { ipv6, ...options });
+  const { bed, overlay, weft, mac } = beside;
+  const [one, two] = [bed.host(1), bed.host(2)];
   const { mtu } = await weft.weftd.podNetwork();
   const { pod } = await startKernelVtep(
     two,
@@ -40,5 +52,5 @@ export async function startBesideKernel(onCleanup: OnCleanup, setting: Setting):
     [{ address: one.address, mac, subnets: overlay.subnets(one) }],
     { vni, port: ports.vxlan, variant, mtu, extra },
   );
-  return { bed, overlay, weft, kernel: pod, mac };
+  return { ...beside, kernel: pod };
 }
