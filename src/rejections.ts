@@ -14,8 +14,12 @@ export class Rejections {
 
   /** Takes over what a snapshot rejects: one line for each key that is newly not used, but not for each of thousands. */
   note(rejected: readonly Rejection[]): void {
-    const known = new Set(this.current.map(({ key, message }) => `${key} ${message}`));
-    const unknown = rejected.filter(({ key, message }) => !known.has(`${key} ${message}`));
+    // Most are the very same as before, of which a hostile registry may have many.
+    const same = new Set(this.current);
+    const others = rejected.filter((each) => !same.has(each));
+    const textOf = ({ key, message }: Rejection): string => `${key} ${message}`;
+    const known = new Set(others.length === 0 ? [] : this.current.map(textOf));
+    const unknown = others.filter((each) => !known.has(textOf(each)));
     for (const { key, reason, message } of unknown.slice(0, MOST_LINES)) {
       this.log.warn({ component: "registry", peer: key, reason }, `lease not used: ${message}`);
     }
