@@ -11,7 +11,7 @@ import { singleKey } from "./messages.js";
 import { RangeWatch } from "./range-watch.js";
 
 /** So long etcd has to answer before what is remembered is used instead, unless it fails earlier. */
-const PATIENCE_MS = 400;
+const PATIENCE_MS = 300;
 const LOOK_MS = 20;
 
 export class ConfigWatch {
