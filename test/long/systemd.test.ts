@@ -6,7 +6,9 @@
  *     pod ─ cni0 ─ host1: weftd ── wire ── host2: systemd ─ weftd.service ─ cni0 ─ pod
  *                                          (a container in host2's network namespace)
  */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { ask } from "../../src/cli/client.js";
@@ -128,6 +130,11 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
     pid = (await another(machine, pid)).pid;
   });
 
+  await underTraffic(t, service, "twenty restarts", async () => {
+    for (let i = 0; i < 20; i++) await machine.run("systemctl", ["restart", "weftd"]);
+    pid = (await another(machine, pid)).pid;
+  });
+
   await machine.install("99.0.0");
   await underTraffic(t, service, "upgrade", async () => {
     await machine.run("systemctl", ["restart", "weftd"]);
@@ -154,4 +161,11 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
 
   await machine.run("systemctl", ["stop", "weftd"]);
   t.is(await property(machine, "Result"), "success");
+
+  await machine.run("weft", ["uninstall-service"]);
+  t.is(await property(machine, "LoadState"), "not-found");
+  for (const path of ["/etc/sysctl.d/60-weft.conf", "/etc/systemd/network/60-weft.network"]) {
+    t.false(existsSync(join(machine.root, path)), path);
+  }
+  t.true(existsSync(join(machine.root, "/etc/default/weftd")), "settings are kept");
 });

@@ -11,10 +11,10 @@ export class Troublemaker {
     return new Troublemaker(join(await temporaryDirectory(onCleanup), "trouble"));
   }
 
-  /** What a daemon needs to be troubled. */
-  get options(): Required<Pick<WeftdOptions, "nodeArgs" | "env">> {
-    const nodeArgs = [`--import=${new URL("./trouble.js", import.meta.url).href}`];
-    return { nodeArgs, env: { TROUBLE: this.file } };
+  /** What a daemon needs to be troubled, and one that takes over from it. */
+  get options(): Required<Pick<WeftdOptions, "env">> {
+    const load = `--import=${new URL("./trouble.js", import.meta.url).href}`;
+    return { env: { TROUBLE: this.file, NODE_OPTIONS: load } };
   }
 
   /** `what`: a line as trouble.ts reads it. */
