@@ -43,8 +43,8 @@ struct fairq {
     struct fairq_list fresh, others;
     uint8_t *memory;
     size_t size;
-    size_t free_at,
-        used_from; /* in memory: where room begins, and what it may not reach while packets wait */
+    size_t free_at;         /* in memory: where room begins, */
+    size_t used_from;       /* and what it may not reach while packets wait */
     unsigned oldest, count; /* in held, which is a ring too */
     unsigned waiting;       /* of them, not taken */
 };

@@ -2,8 +2,10 @@
  * A worker: one thread that carries packets between the TUN and the underlay sockets, both ways or, where there are two
  * of them, one way each: the first reads the TUN, the last the sockets.
  *
- *   wait → [ read the TUN → forward_tx → send queue → flush ]
- *          [ receive from a socket → forward_rx → coalesce → write to the TUN ] → [ error queues ] → wait
+ *   wait → [ receive from a socket → forward_rx → coalesce → write to the TUN ]
+ *          [ read ahead from the TUN → by flow: forward_tx → send queue → flush ] → [ error queues ] → wait
+ *
+ * Each of the two is a turn of bounded length. What was read ahead and is not forwarded yet has the next one.
  *
  * It waits in epoll, and before that, when packets have been following each other closely, looks for them awake.
  *

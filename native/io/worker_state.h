@@ -44,7 +44,8 @@ struct worker {
     struct gro gro;
     struct capture *capture; /* of this round; null: none runs */
     bool coalesce;
-    bool unheard; /* sent since heard_ms, when the error queues were last read */
+    /* Something left, since heard_ms, from sockets whose error queues no epoll watches; they were read then. */
+    bool unheard;
     uint64_t heard_ms;
     bool close;             /* the last sleep was so short that looking would have been better */
     uint64_t load, load_ms; /* packets and KiB until that time */
