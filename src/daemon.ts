@@ -83,9 +83,10 @@ export async function runDaemon(options: Options, inheritance: Inheritance): Pro
   const onReload = (): void => daemon.reload();
   // Who started this process in the background (`weft restart`) has given up on it.
   const onDisconnect = (): void => {
-    if (!daemon.carries) stop.abort(new WeftError("this weftd took too long to take over"));
+    if (!daemon.carries) stop.abort(new WeftError("who started this weftd has given up on it"));
   };
   process.on("SIGTERM", onStop).on("SIGINT", onStop).on("SIGHUP", onReload).on("disconnect", onDisconnect);
+  if (process.send !== undefined && !process.connected) onDisconnect();
   try {
     await daemon.start();
     await aborted(stop.signal);
@@ -122,12 +123,19 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
+/** Tells `weft restart`, which waits for it; one that is gone misses nothing. */
+function tellStarter(word: "taken over" | "carrying"): void {
+  process.send?.(word, undefined, undefined, () => undefined);
+}
+
 class Daemon implements Subject {
   config: NetworkConfig | null = null;
   underlay: Underlay | null = null;
   dataplane: Dataplane | null = null;
   own: Lease | null = null;
   tun: TunSettings | null = null;
+  /** Whether packets are this daemon's, or about to be. */
+  carries = false;
   readonly registry: Registry;
   readonly #options: Options;
   readonly #inheritance: Inheritance;
@@ -179,11 +187,6 @@ class Daemon implements Subject {
             log,
             join(options.stateDir, "etcd-memory"),
           );
-  }
-
-  /** Whether packets are this daemon's. */
-  get carries(): boolean {
-    return this.#succession !== null;
   }
 
   get health(): ReturnType<Health["status"]> {
@@ -243,6 +246,7 @@ class Daemon implements Subject {
     this.tun = tunSettings(this.config, this.underlay, this.dataplane.ifindex, this.own);
     await this.registry.watch((snapshot) => this.#apply(snapshot), signal);
     if (predecessor === null) {
+      this.carries = true;
       if (this.dataplane !== this.#inheritance.resumed?.dataplane) this.dataplane.start();
     } else {
       await this.#takeOver(predecessor, this.dataplane);
@@ -282,7 +286,10 @@ class Daemon implements Subject {
 
   /** Packets are this daemon's from now on, and so is everything else of the one before. */
   async #takeOver(predecessor: Predecessor, dataplane: Dataplane): Promise<void> {
+    this.#stop.signal.throwIfAborted();
+    this.carries = true;
     await predecessor.handOver(dataplane);
+    tellStarter("taken over");
     this.#notifier = this.#createNotifier();
     this.#notifier.takeOver();
     await predecessor.end(this.#log);
@@ -526,8 +533,7 @@ class Daemon implements Subject {
     this.#succession = new Succession(this.#native, dataplane, this.#lockFd, this.#watchdogMs, this.#log);
     this.#writeEstate();
     setTimeout(() => noteLasting(this.#options.runDir), LASTING_MS).unref();
-    // `weft restart` waits for this.
-    process.send?.("carrying");
+    tellStarter("carrying");
   }
 
   #ready(): void {

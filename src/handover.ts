@@ -48,6 +48,8 @@ interface Offer {
   readonly fds: readonly string[];
   /** How often the service manager wants a sign of life, in milliseconds; 0: never. It tells only whom it starts. */
   readonly watchdogMs: number;
+  /** Whether the daemon is a service of a service manager. */
+  readonly service: boolean;
 }
 
 /** The side that goes on: the daemon that runs, as its successor sees it. */
@@ -73,8 +75,15 @@ export class Predecessor {
     const socket = bindSocket(native, runDir, path);
     if (socket === null) return null;
     try {
-      const { pid, fds, watchdogMs } = (await ask(runDir, "PUT", "/handover", requestOf(path))) as Offer;
+      const offer = (await ask(runDir, "PUT", "/handover", requestOf(path))) as Offer;
+      const { pid, fds, watchdogMs } = offer;
       const { lock, ...rest } = byName(fds, native.receiveDescriptors(socket));
+      if (offer.service && !isService()) {
+        throw new WeftError(
+          "the weftd that runs is a service, and this would be none, with none of its settings: " +
+            "use 'systemctl reload weftd'",
+        );
+      }
       return new Predecessor(runDir, pid, socket, path, rest, lock, watchdogMs);
     } catch (error) {
       closeSync(socket);
@@ -106,7 +115,7 @@ export class Predecessor {
       await ask(this.runDir, "PUT", "/handover/end", null, END_MS);
     } catch (err) {
       log.warn({ err }, "the weftd before this one does not end and is killed");
-      process.kill(this.pid, "SIGKILL");
+      kill(this.pid);
     }
     this.#pause?.destroy();
   }
@@ -142,7 +151,13 @@ export class Succession {
       fds.map(([, fd]) => fd),
     );
     this.#heir = socket;
-    return { version, pid: process.pid, fds: fds.map(([name]) => name), watchdogMs: this.watchdogMs };
+    return {
+      version,
+      pid: process.pid,
+      fds: fds.map(([name]) => name),
+      watchdogMs: this.watchdogMs,
+      service: isService(),
+    };
   }
 
   /** Stops the workers and has the successor's begin, until the reader of the answer goes away. */
@@ -191,6 +206,20 @@ export class Succession {
     } catch (cause) {
       throw new WeftError(`cannot hand over: ${(cause as Error).message}`, undefined, { cause });
     }
+  }
+}
+
+/** Whether a service manager started this process, and hears it (sd_notify(3)). */
+function isService(): boolean {
+  return (process.env["NOTIFY_SOCKET"] ?? "") !== "";
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    // Somebody else did.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 

@@ -40,6 +40,8 @@ export function resume(env: NodeJS.ProcessEnv): Inheritance {
   // The unit names the directory; without a service manager, nobody keeps anything.
   const runDir = env["WEFT_RUN_DIR"];
   if (runDir === undefined || env["NOTIFY_SOCKET"] === undefined) return NOTHING;
+  // One that is to take over from a process that lives (`weft restart`): its end is no end of the service.
+  if (env["MAINPID"] !== undefined) return NOTHING;
   const { waitMs, first, go } = noteStart(runDir);
   const wait = (): void => {
     if (waitMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, waitMs);

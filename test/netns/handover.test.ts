@@ -141,6 +141,9 @@ test.serial(
         message: /another weftd has begun to take over since/,
       });
       await t.throwsAsync(put("/handover/end", null), { message: /there was no pause/ });
+      const byHand = await service.byHand(["restart"]);
+      t.is(byHand.code, 1);
+      t.regex(byHand.stderr, /is a service, .* use 'systemctl reload weftd'/);
       t.not(await service.reload(["--public-ip=198.51.100.77"]), 0);
       t.not(await service.reload(["--no-such-flag"]), 0);
     });
@@ -209,6 +212,43 @@ test.serial("H2: another version takes over and is taken over from; an unknown o
   harmless(t, "H2", "a version with an unknown hand-over is refused", 20, accounts);
   t.not(service.lines(/hand-over of version 2 is not known here, only 1: restart weftd instead/).length, 0);
   t.is((await service.weftd.ask("/status")).pid, pid);
+});
+
+test.serial("H2: kills of those who take part in a takeover leave one that carries packets", async (t) => {
+  const hosts = await start(t);
+  const { service } = hosts;
+  const next = (): Promise<number> =>
+    until("the next process", async () => (await service.takingOver())[0] ?? null);
+
+  // systemd does not start a service again while it waits for the reload to end: the command must not wait then.
+  const { pid } = service;
+  const killed = await during(hosts, async () => {
+    const command = await service.beginReload();
+    await next();
+    process.kill(pid, "SIGKILL");
+    t.is(await service.ended(command), 1);
+    await service.successor(pid);
+  });
+  harmless(t, "H1", "the daemon is killed while another process takes over", 500, killed);
+  t.regex(service.manager.describe(), /the weftd that ran ended meanwhile: it is started again/);
+  t.notRegex(service.manager.describe(), /is in use/, "nobody has tried without the descriptors");
+
+  // Who was to take over for a command that is gone does not, and nobody notices.
+  const survivor = service.pid;
+  const accounts = await during(hosts, async () => {
+    const command = await service.beginReload();
+    const heir = await next();
+    process.kill(command, "SIGKILL");
+    t.is(await service.ended(command), -9);
+    await until("its end", async () => ((await service.takingOver()).includes(heir) ? null : true));
+  });
+  harmless(t, "H2", "the command that waits for a takeover is killed", 20, accounts);
+  t.is((await service.weftd.ask("/status")).pid, survivor);
+
+  // Those that failed to take over were no short lives of the service.
+  for (let i = 0; i < 4; i++) t.not(await service.reload(["--no-such-flag"]), 0);
+  await service.kill("SIGKILL");
+  t.notRegex(service.manager.stdout.join("\n"), /those before this weftd did not last/);
 });
 
 test.serial("descriptors that are not what would be opened now are dropped, and replaced", async (t) => {

@@ -9,7 +9,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Namespace } from "./netns.js";
@@ -68,6 +68,22 @@ async function baseRoot(): Promise<string> {
   }
   await rename(unfinished, base);
   return base;
+}
+
+/** A process of a machine. */
+export interface Process {
+  /** Its number out here, and in the machine. */
+  readonly pid: number;
+  readonly inside: number;
+  readonly command: string;
+}
+
+/** Null for a process of another PID namespace. Rejects when it has ended meanwhile. */
+async function describe(pid: string, namespace: string): Promise<Process | null> {
+  if ((await readlink(`/proc/${pid}/ns/pid`)) !== namespace) return null;
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  const command = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").join(" ").trim();
+  return { pid: Number(pid), inside: Number(/^NSpid:.*\s(\d+)$/m.exec(status)?.[1]), command };
 }
 
 export class Machine {
@@ -212,6 +228,15 @@ export class Machine {
     return tryRun("nsenter", ["--all", `--target=${leader}`, command, ...args], {
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
     });
+  }
+
+  /** Its processes whose command line matches. */
+  async processes(pattern: RegExp): Promise<Process[]> {
+    const leader = this.leader();
+    const own = await readlink(`/proc/${leader ?? 0}/ns/pid`);
+    const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+    const found = await Promise.all(pids.map((pid) => describe(pid, own).catch(() => null)));
+    return found.filter((each) => each !== null).filter(({ command }) => pattern.test(command));
   }
 
   /** Where a directory that the machine mounted itself, like /run, is seen from outside. */

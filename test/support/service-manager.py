@@ -4,7 +4,8 @@ Starts the command and starts it again whenever it ends, with what it had kept (
 follows MAINPID= and kills a service that promised WATCHDOG=1 and does not send it. With the main process, all others of
 the service end. Lines on standard input:
   restart        SIGTERM, then a new process as soon as the old one has ended
-  reload <cmd…>  runs a command as the service's own (`weft restart`), several at once if told so
+  run <cmd…>     runs a command as the service's own, several at once if told so
+  reload <cmd…>  the same (`weft restart`); while it runs, a main process that ended is waited for, as systemd does
   stop           SIGTERM, and the end
 Lines on standard output: `main <pid>`, `ended <pid> <status>`, `kept <name>`, `dropped <name>`, `watchdog`,
 `reloading <pid>`, `reloaded <pid> <status>`, and what the service prints.
@@ -27,7 +28,7 @@ notify.bind(notify_path)
 output_read, output_write = os.pipe2(os.O_CLOEXEC)
 kept = []  # (name, fd)
 # When the service was last heard of; 0 until it is ready.
-main, alive, stopping, reloads = 0, 0.0, False, set()
+main, alive, stopping, runs, reloads = 0, 0.0, False, set(), set()
 
 
 def say(*words):
@@ -40,6 +41,8 @@ def spawn(arguments, pass_kept):
     if pid != 0:
         return pid
     env = dict(os.environ, NOTIFY_SOCKET=notify_path, WEFT_RUN_DIR=run_dir)
+    if not pass_kept:
+        env.update(MAINPID=str(main))
     if WATCHDOG_S > 0:
         env.update(WATCHDOG_USEC=str(int(WATCHDOG_S * 1e6)), WATCHDOG_PID=str(os.getpid()))
     if pass_kept and kept:
@@ -133,8 +136,9 @@ def reap():
         if pid == 0:
             break
         code = os.waitstatus_to_exitcode(status)
-        if pid in reloads:
-            reloads.remove(pid)
+        if pid in runs:
+            runs.remove(pid)
+            reloads.discard(pid)
             say("reloaded", pid, code)
         else:
             say("ended", pid, code)
@@ -145,7 +149,7 @@ def reap():
 wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 signal.signal(signal.SIGCHLD, lambda *_: None)
 signal.set_wakeup_fd(wake_write)
-restart_at, at_once = None, False
+restart_at, at_once, down = None, False, False
 start()
 while True:
     ready, _, _ = select.select([0, notify, wake_read, output_read], [], [], 0.05)
@@ -158,7 +162,11 @@ while True:
     if wake_read in ready:
         os.read(wake_read, 64)
     if reap():
-        main = 0
+        main, down = 0, True
+    if main:
+        down = False
+    if down and (stopping or not reloads):
+        down = False
         end_others()
         if stopping:
             sys.exit(0)
@@ -169,9 +177,11 @@ while True:
         start()
     if 0 in ready:
         verb, *rest = (sys.stdin.readline() or "stop").split()
-        if verb == "reload":
+        if verb in ("run", "reload"):
             pid = spawn(rest, False)
-            reloads.add(pid)
+            runs.add(pid)
+            if verb == "reload":
+                reloads.add(pid)
             say("reloading", pid)
         else:
             stopping, at_once = verb == "stop", verb == "restart"

@@ -2,10 +2,11 @@
  * weftd as a service: under a stand-in for systemd (service-manager.py) that keeps its descriptors and starts it again
  * whenever it ends. The daemon is asked as ever; `program` is the manager.
  */
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Namespace } from "./netns.js";
-import { type Program, until } from "./process.js";
+import { type Program, type RunResult, until } from "./process.js";
 import { Weftd, type WeftdOptions } from "./weftd.js";
 
 const managerFile = fileURLToPath(new URL("../../../test/support/service-manager.py", import.meta.url));
@@ -87,28 +88,51 @@ export class Service {
    */
   async reload(flags: readonly string[] = [], programs = ownPrograms): Promise<number> {
     const { pid } = this;
-    const code = await this.ended(await this.run(join(programs, "weft.js"), ["restart", ...flags]));
+    const code = await this.ended(await this.beginReload(flags, programs));
     if (code === 0) await this.successor(pid);
     return code;
   }
 
-  /** Starts a process that is to take over from the main one, and returns its pid. */
-  succeed(): Promise<number> {
-    return this.run(join(ownPrograms, "weftd.js"), ["--replace"]);
+  /** Begins that, and returns the pid of the command that waits for it. */
+  beginReload(flags: readonly string[] = [], programs = ownPrograms): Promise<number> {
+    return this.run("reload", join(programs, "weft.js"), ["restart", ...flags]);
   }
 
-  /** Waits for the end of a process that `succeed` started; returns its exit code, or minus the signal. */
+  /** Runs `weft` as somebody at a terminal does, who is not the service manager. */
+  byHand(words: readonly string[]): Promise<RunResult> {
+    return this.ns.tryRun(process.execPath, [join(ownPrograms, "weft.js"), ...words, ...this.flags()]);
+  }
+
+  /** Starts a process that is to take over from the main one, and returns its pid. */
+  succeed(): Promise<number> {
+    return this.run("run", join(ownPrograms, "weftd.js"), ["--replace"]);
+  }
+
+  /** Processes that are to take over from the main one, or were and have. */
+  async takingOver(): Promise<number[]> {
+    const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 0 && pid !== this.pid);
+    const commands = pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""));
+    const words = (await Promise.all(commands)).map((command) => command.split("\0"));
+    const own = `--run-dir=${this.weftd.directory}`;
+    return pids.filter((_, index) => words[index]?.includes("--replace") && words[index].includes(own));
+  }
+
+  /** Waits for the end of a process that `succeed` or `beginReload` started; returns its exit code, or minus the signal. */
   async ended(pid: number): Promise<number> {
     const line = new RegExp(`^reloaded ${pid} (-?\\d+)$`);
     return Number(await until("the end of a process", () => this.lines(line)[0]?.[1] ?? null, 60_000));
   }
 
   /** Runs a program of weft as the service's own, with the service's flags. */
-  private async run(file: string, words: readonly string[]): Promise<number> {
+  private async run(verb: "run" | "reload", file: string, words: readonly string[]): Promise<number> {
     const index = this.#runs++;
-    const own = [`--run-dir=${this.weftd.directory}`, `--subnet-file=${this.weftd.subnetFile}`];
-    const command = [process.execPath, file, ...words, ...own, ...this.options.args];
-    this.manager.write(`reload ${command.join(" ")}`);
+    const command = [process.execPath, file, ...words, ...this.flags()];
+    this.manager.write(`${verb} ${command.join(" ")}`);
     return Number(await until("a process", () => this.lines(/^reloading (\d+)$/)[index]?.[1] ?? null));
+  }
+
+  private flags(): string[] {
+    const { directory, subnetFile } = this.weftd;
+    return [`--run-dir=${directory}`, `--subnet-file=${subnetFile}`, ...this.options.args];
   }
 }
