@@ -64,7 +64,7 @@ const ESTATE_PAUSE_MS = 500;
 /** So long after a file could not be written, it is tried again. */
 const WRITE_AGAIN_MS = 1000;
 /** Who carries packets for so long is not one of those that keep dying. */
-const LASTING_MS = 1000;
+const LASTING_MS = 500;
 /** With fewer, two workers cost round trips more than they give bulk traffic (docs/performance.md). */
 const CORES_FOR_TWO = 4;
 

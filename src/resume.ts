@@ -4,8 +4,8 @@
  * of the pause.
  *
  * A process that keeps dying must not take the machine with it: who finds that several before it did not last waits,
- * longer every time. Its workers carry packets meanwhile, unless one before it died of that: then it waits first, and
- * the packets with it.
+ * longer every time. Its workers carry packets meanwhile. If the one before it died of that at once, they wait as well, for
+ * no longer than the queues hold; one that was ended later was killed by somebody, and that is no reason to wait.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { uptime } from "node:os";
@@ -30,6 +30,10 @@ export const NOTHING: Inheritance = { fds: {}, resumed: null, waited: false };
 const FORGIVEN = 3;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 10_000;
+/** Who ends so soon, in seconds, while nothing but packets is carried, died of these. */
+const SOON = 0.8;
+/** The queues hold 50 000 packets. */
+const LONGEST_SILENCE_MS = 1000;
 /** The wait where short lives cannot be noted. */
 const UNKNOWN_WAIT_MS = 1000;
 /** Older than this, in seconds, the note is of other times. */
@@ -42,16 +46,18 @@ export function resume(env: NodeJS.ProcessEnv): Inheritance {
   if (runDir === undefined || env["NOTIFY_SOCKET"] === undefined) return NOTHING;
   // One that is to take over from a process that lives (`weft restart`): its end is no end of the service.
   if (env["MAINPID"] !== undefined) return NOTHING;
-  const { waitMs, first, go } = noteStart(runDir);
-  const wait = (): void => {
-    if (waitMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, waitMs);
-  };
-  if (first) wait();
+  const start = noteStart(runDir);
+  sleep(start.silenceMs);
+  start.carrying();
   const fds = inheritedFds(env);
   const resumed = carryOn(runDir, fds);
-  if (!first) wait();
-  go();
-  return { fds, resumed, waited: waitMs > 0 };
+  sleep(start.waitMs);
+  start.over();
+  return { fds, resumed, waited: start.waitMs > 0 };
+}
+
+function sleep(milliseconds: number): void {
+  if (milliseconds > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
 function carryOn(runDir: string, fds: Fds): Inheritance["resumed"] {
@@ -68,30 +74,42 @@ function carryOn(runDir: string, fds: Fds): Inheritance["resumed"] {
   }
 }
 
-/** What a process that has begun should do for those before it that did not last. */
-interface Wait {
+/** What a process that has begun should do for those before it that did not last, and tell when it does. */
+interface Start {
+  /** First wait, without packets. */
+  readonly silenceMs: number;
+  readonly carrying: (now?: number) => void;
+  /** Then wait while nothing but packets is carried. */
   readonly waitMs: number;
-  /** Wait before packets are carried. */
-  readonly first: boolean;
-  /** To be called when the wait is over: who ends before did so while nothing but packets was carried. */
-  readonly go: () => void;
+  readonly over: () => void;
 }
 
 /** Notes that a process has begun. */
-export function noteStart(runDir: string, now: number = uptime()): Wait {
-  const note = readNote(runDir);
-  const count = note !== null && now - note.at < NOTE_LASTS ? note.count + 1 : 0;
+export function noteStart(runDir: string, now: number = uptime()): Start {
+  const last = readNote(runDir);
+  const age = last === null ? Infinity : now - last.at;
+  const killed = last?.waiting === true && age >= SOON;
+  const count = last === null || age >= NOTE_LASTS ? 0 : last.count + (killed ? 0 : 1);
   let waitMs = count < FORGIVEN ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (count - FORGIVEN));
+  let at = now;
   const write = (waiting: boolean): void => {
     try {
-      writeFileSync(notePath(runDir), JSON.stringify({ count, at: now, waiting }), { mode: 0o600 });
+      writeFileSync(notePath(runDir), JSON.stringify({ count, at, waiting }), { mode: 0o600 });
     } catch (error) {
       // Without a memory of short lives, this may be one of many.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") waitMs = Math.max(waitMs, UNKNOWN_WAIT_MS);
     }
   };
-  write(waitMs > 0);
-  return { waitMs, first: note?.waiting === true && waitMs > 0, go: () => waitMs > 0 && write(false) };
+  write(false);
+  return {
+    silenceMs: last?.waiting === true && !killed ? Math.min(waitMs, LONGEST_SILENCE_MS) : 0,
+    carrying: (time = uptime()) => {
+      at = time;
+      if (waitMs > 0) write(true);
+    },
+    waitMs,
+    over: () => waitMs > 0 && write(false),
+  };
 }
 
 /** This process has lasted, or ends in good order. */
@@ -107,7 +125,7 @@ interface Note {
   /** Lives before this one that were short, in a row. */
   readonly count: number;
   readonly at: number;
-  /** It waits, or died of carrying packets while it waited. */
+  /** It waits while it carries packets, since `at`, or ended then. */
   readonly waiting: boolean;
 }
 

@@ -25,7 +25,8 @@ export const restart: Command = {
   summary: "replace the running daemon by a new process, without losing a packet",
   help: `Starts weftd --replace in the background, with this command's environment, and returns when it
 carries packets. For updates, and for settings that need a restart. When the new process fails, its
-log says why, and the running one goes on as before.
+log says why, and the running one goes on as before. Where weftd is a service, this is for its unit:
+use systemctl reload weftd.
 `,
   run(args) {
     // systemd tells the commands of a reload whom they are to reload (systemd.service(5)).

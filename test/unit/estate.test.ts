@@ -47,8 +47,9 @@ test("H18: no estate that was cut or flipped anywhere is used", async (t) => {
 test("processes that keep dying wait longer and longer, until one lasts", async (t) => {
   const directory = await temporaryDirectory((cleanup) => t.teardown(cleanup));
   const start = (now: number): number => {
-    const { waitMs, go } = noteStart(directory, now);
-    go();
+    const { waitMs, carrying, over } = noteStart(directory, now);
+    carrying(now);
+    over();
     return waitMs;
   };
   const waits = Array.from({ length: 12 }, (_, i) => start(1000 + i));
@@ -63,15 +64,44 @@ test("processes that keep dying wait longer and longer, until one lasts", async 
   }
 });
 
-test("packets wait with a process only after one died of carrying them", async (t) => {
+test("packets wait with a process only after one died of carrying them, at once", async (t) => {
   const directory = await temporaryDirectory((cleanup) => t.teardown(cleanup));
-  for (let i = 0; i < 4; i++) noteStart(directory, 1000).go();
-  t.like(noteStart(directory, 1001), { waitMs: 200, first: false });
-  // It died before its wait was over.
-  const next = noteStart(directory, 1002);
-  t.like(next, { waitMs: 400, first: true });
-  next.go();
-  t.like(noteStart(directory, 1003), { waitMs: 800, first: false });
+  for (let i = 0; i < 4; i++) noteStart(directory, 1000).over();
+  const first = noteStart(directory, 1001);
+  t.like(first, { waitMs: 200, silenceMs: 0 });
+  // It dies before its wait is over.
+  first.carrying(1001.1);
+  const second = noteStart(directory, 1001.4);
+  t.like(second, { waitMs: 400, silenceMs: 400 });
+  second.carrying(1001.9);
+  // It dies of something else.
+  second.over();
+  const third = noteStart(directory, 1002.5);
+  t.like(third, { waitMs: 800, silenceMs: 0 });
+  // Somebody ends it.
+  third.carrying(1002.5);
+  const fourth = noteStart(directory, 1003.5);
+  t.like(fourth, { waitMs: 800, silenceMs: 0 });
+  let last = fourth;
+  for (let now = 1004; now < 1006; now += 0.2) {
+    last.carrying(now);
+    last = noteStart(directory, now + 0.1);
+  }
+  t.like(last, { waitMs: 10_000, silenceMs: 1000 }, "no longer than the queues hold");
+});
+
+test("somebody who kills a service every second or two has it wait no longer every time", async (t) => {
+  const directory = await temporaryDirectory((cleanup) => t.teardown(cleanup));
+  let now = 1000;
+  for (let i = 0; i < 40; i++) {
+    const { waitMs, silenceMs, carrying, over } = noteStart(directory, now);
+    t.is(silenceMs, 0);
+    t.true(waitMs <= 3200, `${waitMs} ms`);
+    carrying(now);
+    const life = 1 + (i % 5) / 5;
+    if (life > waitMs / 1000) over();
+    now += life;
+  }
 });
 
 test("what resumes loads no package: packets wait for it", async (t) => {
