@@ -15,7 +15,6 @@
  *       Keeps every processor from sleeping, at a priority that gives way to everything at once: in a virtual machine, to
  *       wake one may take longer than all of the rest.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>

@@ -5,7 +5,6 @@
  *   tcp send ADDRESS PORT STREAMS MILLISECONDS     prints how many segments were sent again
  *   tcp sink PORT                                  prints, whenever the streams have ended, what they brought
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>

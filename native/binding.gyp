@@ -13,7 +13,7 @@
         "-fvisibility=hidden"
       ],
       "cflags!": ["-O2"],
-      "defines": ["_FORTIFY_SOURCE=2"],
+      "defines": ["_FORTIFY_SOURCE=2", "_GNU_SOURCE"],
       "ldflags": ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
     }
   ]

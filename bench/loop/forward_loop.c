@@ -7,7 +7,6 @@
  *
  * bench/loop/forward-loop.ts and relay.ts do the same work in TypeScript.
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
 #include <stdio.h>

@@ -9,7 +9,6 @@
  *   traffic probe relay|route ADDRESS PORT BYTES MILLISECONDS
  *       5 000 a second, each with the time it was sent: how long they were on their way, in microseconds
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
 #include <netinet/udp.h>

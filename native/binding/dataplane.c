@@ -4,7 +4,6 @@
  * A handle owns one engine and, when someone listens, one thread-safe function, which a worker's notify wakes; the
  * event loop then takes the events from the workers' rings. All functions run on the event loop's thread.
  */
-#define _GNU_SOURCE /* strerrorname_np */
 #include "binding.h"
 
 #include <arpa/inet.h>
@@ -119,7 +118,8 @@ static napi_value offloads_in_use(napi_env env, const struct engine *engine)
 }
 
 /* The names of what can be adopted, by enum engine_fd. */
-static const char *const fd_names[ENGINE_FDS] = {"tun", "underlay4", "underlay6"};
+static const char *const fd_names[ENGINE_FDS] = {"tun", "underlay4", "underlay6",
+                                                   "journal"};
 
 static int get_fd(napi_env env, napi_value object, const char *name)
 {

@@ -1,5 +1,4 @@
 /* Errors, argument checks and plain values in the form in which JavaScript code expects them from Node itself. */
-#define _GNU_SOURCE /* strerrorname_np */
 #include "binding.h"
 
 #include <stdio.h>

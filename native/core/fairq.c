@@ -1,4 +1,4 @@
-/* Deficit round robin over flows, and the ring of memory under it. */
+/* Deficit round robin over flows, the ring of memory under it, and what is left of it. */
 #include "fairq.h"
 
 #include <string.h>
@@ -17,21 +17,38 @@ void fairq_init(struct fairq *q, uint8_t *memory, size_t size)
         q->flows[i].first = q->flows[i].last = FAIRQ_NONE;
 }
 
+static unsigned now(const _Atomic unsigned *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+/* What was stored before is in memory when this is. */
+static void become(_Atomic unsigned *value, unsigned to)
+{
+    atomic_store_explicit(value, to, memory_order_release);
+}
+
+static size_t checksum_at(const struct packet *p)
+{
+    return (size_t)p->csum_start + p->csum_offset;
+}
+
 uint8_t *fairq_room(struct fairq *q, size_t size)
 {
+    unsigned count = now(&q->newest) - q->oldest;
     size += HEADROOM;
-    if (q->count == FAIRQ_PACKETS)
+    if (count == FAIRQ_PACKETS)
         return NULL;
-    if (q->count == 0)
+    if (count == 0)
         q->free_at = q->used_from = 0;
-    bool wrapped = q->count > 0 && q->free_at <= q->used_from;
+    bool wrapped = count > 0 && q->free_at <= q->used_from;
     if (!wrapped && q->free_at + size > q->size) {
-        if (q->count > 0 && q->used_from < size)
+        if (count > 0 && q->used_from < size)
             return NULL;
         q->free_at = 0;
         wrapped = true;
     }
-    if (wrapped && q->count > 0 && q->free_at + size > q->used_from)
+    if (wrapped && count > 0 && q->free_at + size > q->used_from)
         return NULL;
     return q->memory + q->free_at + HEADROOM;
 }
@@ -63,9 +80,15 @@ void fairq_put(struct fairq *q, const struct packet *p)
 {
     uint16_t number = flow_of(p);
     struct fairq_flow *flow = &q->flows[number];
-    uint16_t place = (uint16_t)((q->oldest + q->count++) % FAIRQ_PACKETS);
+    unsigned newest = now(&q->newest);
+    uint16_t place = (uint16_t)(newest % FAIRQ_PACKETS);
     q->free_at = ((size_t)(p->data - q->memory) + p->len + 63) & ~(size_t)63;
-    q->held[place] = (struct held){.packet = *p, .end = q->free_at, .next = FAIRQ_NONE};
+    struct held *held = &q->held[place];
+    *held = (struct held){.packet = *p, .end = q->free_at, .next = FAIRQ_NONE};
+    memcpy(held->start, p->data, p->len < sizeof held->start ? p->len : sizeof held->start);
+    if (p->partial && checksum_at(p) + 2 <= p->len)
+        memcpy(held->checksum, p->data + checksum_at(p), 2);
+    become(&q->newest, newest + 1);
     q->waiting++;
     if (flow->first == FAIRQ_NONE)
         flow->first = place;
@@ -79,7 +102,7 @@ void fairq_put(struct fairq *q, const struct packet *p)
     }
 }
 
-struct packet *fairq_take(struct fairq *q)
+const struct packet *fairq_take(struct fairq *q)
 {
     for (;;) {
         struct fairq_list *list = q->fresh.first != FAIRQ_NONE ? &q->fresh : &q->others;
@@ -102,10 +125,13 @@ struct packet *fairq_take(struct fairq *q)
             append_flow(q, &q->others, number);
             continue;
         }
+        unsigned turn = now(&q->turn);
         struct held *held = &q->held[flow->first];
+        q->turns[turn] = flow->first;
+        become(&q->turn, turn + 1);
+        held->taken = true;
         flow->first = held->next;
         flow->credit -= (int32_t)held->packet.len;
-        held->taken = true;
         q->waiting--;
         return &held->packet;
     }
@@ -113,9 +139,38 @@ struct packet *fairq_take(struct fairq *q)
 
 void fairq_release(struct fairq *q)
 {
-    while (q->count > 0 && q->held[q->oldest].taken) {
-        q->used_from = q->held[q->oldest].end;
-        q->oldest = (q->oldest + 1) % FAIRQ_PACKETS;
-        q->count--;
+    become(&q->turn, 0);
+    while (q->oldest != now(&q->newest) && q->held[q->oldest % FAIRQ_PACKETS].taken)
+        q->used_from = q->held[q->oldest++ % FAIRQ_PACKETS].end;
+}
+
+unsigned fairq_left(const struct fairq *q, uint16_t places[FAIRQ_PACKETS], unsigned *turn)
+{
+    bool told[FAIRQ_PACKETS] = {false};
+    unsigned n = 0, newest = now(&q->newest), taken = now(&q->turn);
+    for (unsigned i = 0; i < taken && i < FAIRQ_PACKETS; i++) {
+        uint16_t place = q->turns[i] % FAIRQ_PACKETS;
+        if (!told[place])
+            places[n++] = place;
+        told[place] = true;
     }
+    *turn = n;
+    for (unsigned at = q->oldest; at != newest && at - q->oldest < FAIRQ_PACKETS; at++)
+        if (!q->held[at % FAIRQ_PACKETS].taken && !told[at % FAIRQ_PACKETS])
+            places[n++] = (uint16_t)(at % FAIRQ_PACKETS);
+    return n;
+}
+
+bool fairq_restore(const struct fairq *q, uint16_t place, uint8_t *memory, struct packet *p)
+{
+    const struct held *held = &q->held[place];
+    size_t at = (size_t)(held->packet.data - q->memory);
+    *p = held->packet;
+    if (at < HEADROOM || at > q->size || p->len > q->size - at)
+        return false;
+    p->data = memory + at;
+    memcpy(p->data, held->start, p->len < sizeof held->start ? p->len : sizeof held->start);
+    if (p->partial && checksum_at(p) + 2 <= p->len)
+        memcpy(p->data + checksum_at(p), held->checksum, 2);
+    return true;
 }

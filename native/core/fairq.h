@@ -7,9 +7,14 @@
  *
  * Packets lie in a ring of memory in the order in which they were read, and leave it in the order of their flows; room
  * is won back when the oldest is gone. Each flow's packets stay in order.
+ *
+ * The queue may lie in memory that outlives its thread (io/journal.h). Wherever that ends, fairq_left tells what had
+ * been put in and not released: each step becomes true by one store, of `newest` or `turn`.
  */
 #ifndef WEFT_FAIRQ_H
 #define WEFT_FAIRQ_H
+
+#include <stdatomic.h>
 
 #include "ip.h"
 
@@ -31,13 +36,18 @@ struct fairq_list {
     uint16_t first, last; /* flows; FAIRQ_NONE: none */
 };
 
+/* A packet, and of its bytes those that forwarding changes. */
+struct held {
+    struct packet packet;
+    uint8_t start[12];   /* TTL or hop limit, IPv4 header checksum */
+    uint8_t checksum[2]; /* where it is partial */
+    bool taken;
+    uint16_t next; /* of its flow */
+    size_t end;    /* where the next packet's room begins */
+};
+
 struct fairq {
-    struct held {
-        struct packet packet;
-        size_t end;    /* where the next packet's room begins */
-        uint16_t next; /* of its flow */
-        bool taken;
-    } held[FAIRQ_PACKETS];
+    struct held held[FAIRQ_PACKETS];
     struct fairq_flow flows[FAIRQ_FLOWS];
     /* Flows that had nothing waiting are served first, once; then they are among the others, who take turns. */
     struct fairq_list fresh, others;
@@ -45,8 +55,12 @@ struct fairq {
     size_t size;
     size_t free_at;         /* in memory: where room begins, */
     size_t used_from;       /* and what it may not reach while packets wait */
-    unsigned oldest, count; /* in held, which is a ring too */
-    unsigned waiting;       /* of them, not taken */
+    unsigned oldest; /* packets are numbered; held is a ring too */
+    _Atomic unsigned newest;
+    unsigned waiting; /* of them, not taken */
+    /* Places in held of those taken since the last release, in their order. */
+    _Atomic unsigned turn;
+    uint16_t turns[FAIRQ_PACKETS];
 };
 
 /* An empty queue over `size` bytes of memory, which stay the caller's. */
@@ -63,10 +77,23 @@ static inline bool fairq_waits(const struct fairq *q)
     return q->waiting > 0;
 }
 
-/* The packet whose turn it is; null: none waits. It is the caller's until fairq_release. */
-struct packet *fairq_take(struct fairq *q);
+/* The packet whose turn it is; null: none waits. Its bytes are the caller's until fairq_release. */
+const struct packet *fairq_take(struct fairq *q);
 
 /* Wins back the room of packets that were taken. */
 void fairq_release(struct fairq *q);
+
+/*
+ * What a thread that ended left in the queue, as places in held, in the order in which it has to be forwarded: first
+ * what was taken and not released (*turn of them), then what was not taken. Returns how many. Any content of *q is fine;
+ * it is to be initialised anew before it is used.
+ */
+unsigned fairq_left(const struct fairq *q, uint16_t places[FAIRQ_PACKETS], unsigned *turn);
+
+/*
+ * One of them as it was read, with its bytes made so again, in `memory`, which is where the queue's is now. False when
+ * it cannot be one.
+ */
+bool fairq_restore(const struct fairq *q, uint16_t place, uint8_t *memory, struct packet *p);
 
 #endif

@@ -14,6 +14,7 @@ enum {
     TCP_URG = 0x20,
     TCP_CWR = 0x80,
     PACKET_MAX = 65535,
+    HEADERS_MAX = IPV6_HEADER + 60,
 };
 
 /* Addresses, protocol and ports. */
@@ -72,24 +73,34 @@ static bool continues(const struct gro_flow *flow, const struct packet *p, size_
            memcmp(a + TCP_URGENT, b + TCP_URGENT, tail) == 0;
 }
 
-/* Makes the first packet's headers those of the whole; a lone packet stays as it came. */
-static void finish(struct gro_flow *flow)
+/* The headers of the whole, made from the first packet's. */
+static struct packet super_packet(const struct gro_flow *flow, uint8_t headers[HEADERS_MAX])
 {
-    struct packet *head = &flow->head;
-    if (flow->segments == 1)
-        return;
-    ip_set_length(head->data, &head->ip, flow->len);
-    if (head->ip.proto == PROTO_UDP)
-        put16(head->data + head->ip.upper + 4, (unsigned)(flow->len - head->ip.upper));
-    head->gso = head->ip.proto == PROTO_UDP ? GSO_UDP : GSO_TCP;
-    head->mss = (uint16_t)flow->size;
-    ip_make_partial(head, flow->len);
+    struct packet p = flow->head;
+    memcpy(headers, p.data, flow->header_len);
+    p.data = headers;
+    p.len = flow->header_len;
+    p.mss = (uint16_t)flow->size;
+    p.gso = p.ip.proto == PROTO_UDP ? GSO_UDP : GSO_TCP;
+    ip_set_length(headers, &p.ip, flow->len);
+    if (p.gso == GSO_UDP)
+        put16(headers + p.ip.upper + 4, (unsigned)(flow->len - p.ip.upper));
+    else
+        headers[p.ip.upper + TCP_FLAGS] |= flow->flags;
+    ip_make_partial(&p, flow->len);
+    return p;
 }
 
-static void write_flow(struct gro *gro, struct gro_flow *flow)
+/* A lone packet is written as it came. */
+static void write_flow(struct gro *gro, const struct gro_flow *flow)
 {
-    finish(flow);
-    gro->write(gro->owner, &flow->head, flow->tail, flow->segments);
+    uint8_t headers[HEADERS_MAX];
+    if (flow->segments == 1) {
+        gro->write(gro->owner, &flow->head, NULL, 0);
+    } else {
+        struct packet p = super_packet(flow, headers);
+        gro->write(gro->owner, &p, flow->payloads, flow->segments);
+    }
 }
 
 /* Writes a flow and takes it out. */
@@ -127,6 +138,8 @@ static void start_flow(struct gro *gro, const struct packet *p, size_t header_le
     flow->len = p->len;
     flow->header_len = header_len;
     flow->size = p->len - header_len;
+    flow->payloads[0] = (struct iovec){p->data + header_len, flow->size};
+    flow->flags = 0;
     if (p->ip.proto == PROTO_TCP)
         flow->next_seq = get32(p->data + p->ip.upper + TCP_SEQ) + (uint32_t)flow->size;
     if (closes(flow, p, flow->size))
@@ -136,12 +149,11 @@ static void start_flow(struct gro *gro, const struct packet *p, size_t header_le
 static void merge(struct gro *gro, struct gro_flow *flow, const struct packet *p)
 {
     size_t payload = p->len - flow->header_len;
-    flow->tail[flow->segments++ - 1] =
-        (struct iovec){.iov_base = p->data + flow->header_len, .iov_len = payload};
+    flow->payloads[flow->segments++] = (struct iovec){p->data + flow->header_len, payload};
     flow->len += payload;
     flow->next_seq += (uint32_t)payload;
     if (p->ip.proto == PROTO_TCP)
-        flow->head.data[flow->head.ip.upper + TCP_FLAGS] |= p->data[p->ip.upper + TCP_FLAGS];
+        flow->flags |= p->data[p->ip.upper + TCP_FLAGS];
     if (closes(flow, p, payload))
         flush_flow(gro, flow);
 }
@@ -151,7 +163,7 @@ void gro_receive(struct gro *gro, const struct packet *p)
     bool ported = ip_csum_offset(p->ip.proto) != 0 && !p->ip.fragment &&
                   p->ip.upper + (p->ip.proto == PROTO_TCP ? TCP_HEADER : UDP_HEADER) <= p->len;
     if (!ported) {
-        gro->write(gro->owner, p, NULL, 1);
+        gro->write(gro->owner, p, NULL, 0);
         return;
     }
     size_t header_len = mergeable(gro, p);
@@ -166,7 +178,7 @@ void gro_receive(struct gro *gro, const struct packet *p)
     if (waits)
         start_flow(gro, p, header_len);
     else
-        gro->write(gro->owner, p, NULL, 1);
+        gro->write(gro->owner, p, NULL, 0);
 }
 
 void gro_flush(struct gro *gro)

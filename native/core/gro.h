@@ -5,8 +5,9 @@
  * gives the packets back as they were.
  *
  * Packets of a flow keep their order. What cannot be merged is written at once, behind what its
- * flow has waiting. Nothing is copied: waiting packets stay in the receive buffer, so the owner
- * flushes before it receives again.
+ * flow has waiting. No payload is copied: waiting packets stay in the receive buffer, so the owner
+ * flushes before it receives again. They stay as they are: should the thread die, another can do
+ * the same once more.
  */
 #ifndef WEFT_GRO_H
 #define WEFT_GRO_H
@@ -21,27 +22,26 @@ enum {
 };
 
 struct gro_flow {
-    struct packet head; /* the first packet; its header becomes the super-packet's */
-    struct iovec tail[GRO_SEGMENTS - 1]; /* payloads of the others */
+    struct packet head; /* the first packet */
+    struct iovec payloads[GRO_SEGMENTS];
     unsigned segments;
     size_t len;        /* of the super-packet */
     size_t header_len; /* IP and upper-layer header */
     size_t size;       /* payload of every packet but the last */
     uint32_t next_seq; /* TCP */
+    uint8_t flags;     /* of any of them; TCP */
 };
 
 struct gro {
     struct gro_flow flows[GRO_FLOWS]; /* oldest first */
     unsigned count;
     bool udp; /* whether whoever takes the super-packets takes UDP ones */
-    /* Writes a packet and the payloads behind it, `segments` received packets in all. */
-    void (*write)(void *owner, const struct packet *head, const struct iovec *tail,
-                  unsigned segments);
+    /* Writes a received packet, when n is 0, or the headers of a super-packet and its n payloads. */
+    void (*write)(void *owner, const struct packet *head, const struct iovec *payloads, unsigned n);
     void *owner;
 };
 
-/* Takes an admitted packet: merges it, lets it wait for more, or writes it. Its bytes may be
- * changed at the flush. */
+/* Takes an admitted packet: merges it, lets it wait for more, or writes it. */
 void gro_receive(struct gro *gro, const struct packet *p);
 
 /* Writes everything that waits. */

@@ -171,14 +171,15 @@ static void send_queue(void *owner)
     }
 }
 
-static void write_packet(void *owner, const struct packet *p, const struct iovec *tail,
-                         unsigned segments)
+static void write_packet(void *owner, const struct packet *p, const struct iovec *payloads,
+                         unsigned n)
 {
     (void)owner;
     struct text *t = &host.written;
     size_t len = p->len;
-    for (unsigned i = 0; i + 1 < segments; i++)
-        len += tail[i].iov_len;
+    unsigned segments = n == 0 ? 1 : n;
+    for (unsigned i = 0; i < n; i++)
+        len += payloads[i].iov_len;
     add8(t, p->gso);
     add16(t, p->gso == GSO_NONE ? 0 : p->mss);
     add8(t, p->partial);
@@ -187,8 +188,8 @@ static void write_packet(void *owner, const struct packet *p, const struct iovec
     add32(t, segments);
     add32(t, len);
     add(t, p->data, p->len);
-    for (unsigned i = 0; i + 1 < segments; i++)
-        add(t, tail[i].iov_base, tail[i].iov_len);
+    for (unsigned i = 0; i < n; i++)
+        add(t, payloads[i].iov_base, payloads[i].iov_len);
     host.written_count++;
     count(&host.counters, COUNTER_RX_FORWARDED, segments);
 }
@@ -321,7 +322,7 @@ static void rx(struct cursor *c, struct text *out)
             if (host.coalesce)
                 gro_receive(&host.gro, &p);
             else
-                write_packet(NULL, &p, NULL, 1);
+                write_packet(NULL, &p, NULL, 0);
         }
         d.data += d.len;
         left -= d.len;

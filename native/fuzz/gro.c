@@ -93,16 +93,16 @@ static void check_next(struct sequence *sequence, struct bytes written)
     CHECK(!"a packet that was never received");
 }
 
-static void write_to_tun(void *owner, const struct packet *head, const struct iovec *tail,
-                         unsigned segments)
+static void write_to_tun(void *owner, const struct packet *head, const struct iovec *payloads,
+                         unsigned n)
 {
-    if (segments == 1) {
+    if (n == 0) {
         check_next(owner, (struct bytes){owned_copy(head->data, head->len), head->len});
         return;
     }
     struct packets cut = {0};
-    cut_super_packet(head, tail, segments - 1, &cut);
-    CHECK_EQ(cut.count, segments);
+    cut_super_packet(head, payloads, n, &cut);
+    CHECK_EQ(cut.count, n);
     for (size_t i = 0; i < cut.count; i++)
         check_next(owner, cut.list[i]);
 }

@@ -113,15 +113,15 @@ static void check_admitted(const struct bed *b, const struct packet *p, uint8_t 
         CHECK(segments.list[i].len <= BED_MTU);
 }
 
-static void write_to_tun(void *owner, const struct packet *head, const struct iovec *tail,
-                         unsigned segments)
+static void write_to_tun(void *owner, const struct packet *head, const struct iovec *payloads,
+                         unsigned n)
 {
     struct packets cut = {0};
     unsigned *written = owner;
-    *written += segments;
-    if (segments > 1) {
-        cut_super_packet(head, tail, segments - 1, &cut);
-        CHECK_EQ(cut.count, segments);
+    *written += n == 0 ? 1 : n;
+    if (n > 0) {
+        cut_super_packet(head, payloads, n, &cut);
+        CHECK_EQ(cut.count, n);
     }
 }
 

@@ -5,7 +5,6 @@
  *
  * File: choices, MTU of the path (2; 0: not known), offload header (struct virtio_net_hdr), packet.
  */
-#define _GNU_SOURCE
 #include "fuzz.h"
 
 #include <stdlib.h>
@@ -67,13 +66,15 @@ static bool read_packet(const struct virtio_net_hdr *header, struct bytes bytes,
     static int file = -1;
     if (file < 0)
         file = memfd_create("tun", 0);
-    uint8_t *buffer = (uint8_t *)owned(HEADROOM + bytes.len) + HEADROOM;
+    struct tun_room room = {
+        .data = (uint8_t *)owned(HEADROOM + (bytes.len > 0 ? bytes.len : 1)) + HEADROOM,
+    };
     struct tun tun = {.fd = file};
     if (ftruncate(file, 0) != 0 || pwrite(file, header, sizeof *header, 0) != sizeof *header ||
         pwrite(file, bytes.data, bytes.len, sizeof *header) != (ssize_t)bytes.len ||
         lseek(file, 0, SEEK_SET) != 0)
         abort();
-    return tun_read(&tun, buffer, bytes.len, p) == 0;
+    return tun_read(&tun, &room, p) == 0;
 }
 
 /* An offload header that fits the packet, but for its segment size. */

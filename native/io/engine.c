@@ -29,6 +29,7 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
     *e = (struct engine){.format = o->format,
                          .tun = {.fd = -1},
                          .underlays = {{.fd = -1}, {.fd = -1}},
+                         .journal_fd = -1,
                          .gro = o->gro,
                          /* Each direction has one thread, so that packets keep their order. */
                          .worker_count = o->workers == 2 ? 2 : 1};
@@ -36,6 +37,10 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
     /* Sockets first: a port in use must not make a device appear and vanish. */
     if (open_underlays(e, o, failure) < 0 ||
         tun_open(&e->tun, o->adopt[FD_TUN], o->tun, o->tso, o->uso, failure) < 0)
+        goto fail;
+    e->journals =
+        journals_open(o->adopt[FD_JOURNAL], &e->journal_fd, &e->journal_adopted, failure);
+    if (e->journals == NULL)
         goto fail;
     for (unsigned i = 0; i < e->worker_count; i++) {
         e->workers[i] = worker_create(e, i, failure);
@@ -74,8 +79,17 @@ bool engine_advanced(struct engine *e)
 int engine_fd(const struct engine *e, enum engine_fd which, bool *adopted)
 {
     const struct underlay *u = &e->underlays[which == FD_UNDERLAY6];
-    *adopted = which == FD_TUN ? e->tun.adopted : u->adopted;
-    return which == FD_TUN ? e->tun.fd : u->fd;
+    switch (which) {
+    case FD_TUN:
+        *adopted = e->tun.adopted;
+        return e->tun.fd;
+    case FD_JOURNAL:
+        *adopted = e->journal_adopted;
+        return e->journal_fd;
+    default:
+        *adopted = u->adopted;
+        return u->fd;
+    }
 }
 
 int engine_replace_tables(struct engine *e, uint32_t generation, const uint8_t *self,
@@ -134,6 +148,7 @@ void engine_free(struct engine *e)
     underlay_close(&e->underlays[0]);
     underlay_close(&e->underlays[1]);
     tun_close(&e->tun);
+    journals_close(e->journals, e->journal_fd);
     capture_destroy(&e->captures);
     rcu_destroy(&e->rcu);
     free(e);

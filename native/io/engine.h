@@ -9,12 +9,13 @@
 #include "capture.h"
 #include "events.h"
 #include "failure.h"
+#include "journal.h"
 #include "rcu.h"
 #include "tun.h"
 #include "underlay.h"
 
-/* What one daemon can take over from another: the queues of packets. */
-enum engine_fd { FD_TUN, FD_UNDERLAY4, FD_UNDERLAY6, ENGINE_FDS };
+/* What one daemon can take over from another: the queues of packets, and of one that died what it had read of them. */
+enum engine_fd { FD_TUN, FD_UNDERLAY4, FD_UNDERLAY6, FD_JOURNAL, ENGINE_FDS };
 
 struct engine_options {
     const char *tun;
@@ -30,6 +31,9 @@ struct engine {
     enum format format;
     struct tun tun;
     struct underlay underlays[2]; /* IPv4, IPv6; fd -1 when not used */
+    struct journals *journals;
+    int journal_fd; /* -1: nobody can take it over */
+    bool journal_adopted;
     bool gro;
     struct rcu rcu;
     struct captures captures;

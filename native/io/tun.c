@@ -1,14 +1,17 @@
-/* Opening the TUN, probing its offloads, and translating its offload header (struct virtio_net_hdr). */
+/* Opening the TUN, probing its offloads, translating its offload header (struct virtio_net_hdr), and its counter. */
 #include "tun.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../sys/netlink.h"
 #include "adopt.h"
 #include "uapi_compat.h"
 
@@ -83,29 +86,47 @@ void tun_close(struct tun *tun)
     tun->fd = -1;
 }
 
-int tun_read(const struct tun *tun, uint8_t *buffer, size_t size, struct packet *p)
+static struct packet describe(const struct tun_room *room, size_t len)
 {
-    struct virtio_net_hdr header;
-    struct iovec pieces[2] = {{&header, sizeof header}, {buffer, size}};
+    const struct virtio_net_hdr *header = &room->header;
+    struct packet p = {
+        .data = room->data,
+        .len = len,
+        .partial = (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0,
+        .csum_start = header->csum_start,
+        .csum_offset = header->csum_offset,
+    };
+    unsigned type = header->gso_type & ~(unsigned)VIRTIO_NET_HDR_GSO_ECN;
+    if (type != VIRTIO_NET_HDR_GSO_NONE) {
+        /* hdr_len is only a hint and not used. A type nobody asked for is refused later for its TCP header. */
+        p.gso = type == VIRTIO_NET_HDR_GSO_UDP_L4 ? GSO_UDP : GSO_TCP;
+        p.mss = header->gso_size;
+    }
+    return p;
+}
+
+int tun_read(const struct tun *tun, struct tun_room *room, struct packet *p)
+{
+    struct iovec pieces[2] = {{&room->header, sizeof room->header}, {room->data, TUN_PACKET_MAX}};
     ssize_t n = readv(tun->fd, pieces, 2);
     if (n < 0)
         return errno;
-    if ((size_t)n < sizeof header)
+    if ((size_t)n < sizeof room->header)
         return EIO;
-    *p = (struct packet){
-        .data = buffer,
-        .len = (size_t)n - sizeof header,
-        .partial = (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0,
-        .csum_start = header.csum_start,
-        .csum_offset = header.csum_offset,
-    };
-    unsigned type = header.gso_type & ~(unsigned)VIRTIO_NET_HDR_GSO_ECN;
-    if (type != VIRTIO_NET_HDR_GSO_NONE) {
-        /* hdr_len is only a hint and not used. A type nobody asked for is refused later for its TCP header. */
-        p->gso = type == VIRTIO_NET_HDR_GSO_UDP_L4 ? GSO_UDP : GSO_TCP;
-        p->mss = header.gso_size;
-    }
+    *p = describe(room, (size_t)n - sizeof room->header);
     return 0;
+}
+
+bool tun_came(const struct tun_room *room, struct packet *p)
+{
+    const uint8_t *data = room->data;
+    size_t len = data[0] >> 4 == 4   ? get16(data + 2)
+                 : data[0] >> 4 == 6 ? IPV6_HEADER + get16(data + 4)
+                                     : 0;
+    if (len == 0 || len > TUN_PACKET_MAX)
+        return false;
+    *p = describe(room, len);
+    return true;
 }
 
 static uint8_t gso_type(const struct packet *p)
@@ -137,4 +158,39 @@ int tun_write(const struct tun *tun, const struct packet *p, const struct iovec 
     if (n > 0)
         memcpy(pieces + 2, tail, n * sizeof *tail);
     return writev(tun->fd, pieces, (int)n + 2) < 0 ? errno : 0;
+}
+
+struct stats_request {
+    struct nlmsghdr header;
+    struct if_stats_msg stats;
+};
+
+/* Of a netlink answer: the link's counters. */
+static int take_stats(void *context, const void *datagram, size_t length)
+{
+    const struct nlmsghdr *header = datagram;
+    const uint8_t *bytes = datagram;
+    const size_t at = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct if_stats_msg)) + RTA_LENGTH(0);
+    struct rtnl_link_stats64 stats;
+    if (header->nlmsg_type == RTM_NEWSTATS && length >= at + sizeof stats) {
+        memcpy(&stats, bytes + at, sizeof stats);
+        *(uint64_t *)context = stats.rx_packets;
+    }
+    return 0;
+}
+
+bool tun_count_writes(const struct tun *tun, uint64_t *n)
+{
+    /* One packet received for each write, whatever its size (drivers/net/tun.c, tun_get_user). */
+    struct stats_request request = {
+        .header = {.nlmsg_len = sizeof request,
+                   .nlmsg_type = RTM_GETSTATS,
+                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+                   .nlmsg_seq = 1},
+        .stats = {.ifindex = (uint32_t)tun->ifindex,
+                  .filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)},
+    };
+    *n = UINT64_MAX;
+    return netlink_exchange(NETLINK_ROUTE, &request, sizeof request, take_stats, n) == 0 &&
+           *n != UINT64_MAX;
 }

@@ -5,6 +5,7 @@
 #ifndef WEFT_TUN_H
 #define WEFT_TUN_H
 
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <stdbool.h>
 #include <sys/uio.h>
@@ -31,11 +32,24 @@ int tun_open(struct tun *tun, int adopted, const char *name, bool tso, bool uso,
              struct failure *failure);
 void tun_close(struct tun *tun);
 
+/* Where a packet is read to: TUN_PACKET_MAX bytes, and what the device says of it. */
+enum { TUN_PACKET_MAX = 65535 + 1 };
+struct tun_room {
+    uint8_t *data;
+    struct virtio_net_hdr header;
+};
+
 /*
- * Reads one packet to `buffer` (of `size` bytes) and describes it in *p. Returns 0, or an errno: EAGAIN when there
- * is none, EBADFD when the device is gone.
+ * Reads one packet to `room` and describes it in *p. Returns 0, or an errno: EAGAIN when there is none, EBADFD when
+ * the device is gone.
  */
-int tun_read(const struct tun *tun, uint8_t *buffer, size_t size, struct packet *p);
+int tun_read(const struct tun *tun, struct tun_room *room, struct packet *p);
+
+/*
+ * The same of a room that a thread read to when it ended, and whose first byte was 0 before: whether a packet came. Its
+ * length is what its IP header tells.
+ */
+bool tun_came(const struct tun_room *room, struct packet *p);
 
 /*
  * Writes one packet, which may be a super-packet: the bytes of *p and behind them `n` pieces (TUN_TAIL_MAX at most).
@@ -43,5 +57,8 @@ int tun_read(const struct tun *tun, uint8_t *buffer, size_t size, struct packet 
  */
 enum { TUN_TAIL_MAX = 64 };
 int tun_write(const struct tun *tun, const struct packet *p, const struct iovec *tail, size_t n);
+
+/* How many writes the device has taken since it was created, by anybody. False when the kernel does not tell. */
+bool tun_count_writes(const struct tun *tun, uint64_t *n);
 
 #endif

@@ -1,5 +1,4 @@
 /* Opening, sending, receiving, and the error queue; in that order. */
-#define _GNU_SOURCE
 #include "underlay.h"
 
 #include <errno.h>
@@ -199,13 +198,29 @@ uint16_t underlay_source_port(const struct underlay *u, const struct run *run)
     return u->sender_count == 0 ? u->port : u->sender_ports[run->way.port % u->sender_count];
 }
 
+size_t underlay_sent(const struct sent *sent)
+{
+    uint64_t progress = atomic_load_explicit(&sent->progress, memory_order_relaxed);
+    size_t in_call = progress >> 32, n = 0;
+    while (n < in_call && n < UNDERLAY_BATCH && sent->messages[n].msg_len > 0)
+        n++;
+    return (uint32_t)progress + n;
+}
+
+void underlay_note_sent(struct sent *sent, size_t n)
+{
+    atomic_store_explicit(&sent->progress, (uint32_t)n, memory_order_release);
+}
+
 size_t underlay_send(const struct underlay *u, const struct tables *tables, const struct sendq *q,
-                     const struct run *runs, size_t n, int *error)
+                     const struct run *runs, size_t n, struct sent *sent, int *error)
 {
     struct envelope envelopes[UNDERLAY_BATCH];
-    struct mmsghdr messages[UNDERLAY_BATCH];
+    struct mmsghdr *messages = sent->messages;
+    size_t before = underlay_sent(sent);
     for (size_t i = 0; i < n; i++) {
         struct msghdr *m = &messages[i].msg_hdr;
+        messages[i].msg_len = 0;
         *m = (struct msghdr){.msg_iov = (struct iovec *)&q->pieces[runs[i].first_piece],
                              .msg_iovlen = runs[i].pieces};
         address_message(m, &envelopes[i], u, &tables->self, &tables->peers[runs[i].way.peer],
@@ -215,9 +230,12 @@ size_t underlay_send(const struct underlay *u, const struct tables *tables, cons
             add_control(m, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
         }
     }
-    int sent = sendmmsg(underlay_sender(u, runs), messages, (unsigned)n, MSG_DONTWAIT);
+    atomic_store_explicit(&sent->progress, before | (uint64_t)n << 32, memory_order_release);
+    int result = sendmmsg(underlay_sender(u, runs), messages, (unsigned)n, MSG_DONTWAIT);
     *error = errno;
-    return sent < 0 ? 0 : (size_t)sent;
+    size_t now = result < 0 ? 0 : (size_t)result;
+    underlay_note_sent(sent, before + now);
+    return now;
 }
 
 int underlay_send_singly(const struct underlay *u, const struct tables *tables,
@@ -273,45 +291,58 @@ static void read_control(struct msghdr *m, struct received *message, uint32_t *o
     }
 }
 
+/* Reads what the kernel filled in of the first n messages. */
+static void read_batch(struct receiver *r, unsigned n)
+{
+    r->large = false;
+    for (unsigned i = 0; i < n; i++) {
+        struct received *message = &r->messages[i];
+        struct msghdr *m = &r->headers[i].msg_hdr;
+        *message = (struct received){
+            .data = r->buffers + i * UNDERLAY_BUFFER,
+            .len = r->headers[i].msg_len,
+            .truncated = (m->msg_flags & MSG_TRUNC) != 0,
+        };
+        r->large |= message->len > UNDERLAY_LARGE;
+        map_address(&r->from[i], message->source);
+        message->port = from_port(&r->from[i]);
+        m->msg_control = r->control[i];
+        read_control(m, message, &r->overflows);
+    }
+}
+
 int underlay_receive(const struct underlay *u, struct receiver *r, bool *more)
 {
-    struct sockaddr_storage from[UNDERLAY_RECEIVE_BATCH];
-    /* UDP_GRO, TOS or traffic class, SO_RXQ_OVFL. */
-    uint8_t control[UNDERLAY_RECEIVE_BATCH]
-                   [2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))]
-        __attribute__((aligned(8)));
     struct iovec pieces[UNDERLAY_RECEIVE_BATCH];
-    struct mmsghdr messages[UNDERLAY_RECEIVE_BATCH];
     unsigned batch = r->large ? UNDERLAY_RECEIVE_LARGE : UNDERLAY_RECEIVE_BATCH;
     for (size_t i = 0; i < batch; i++) {
         pieces[i] = (struct iovec){r->buffers + i * UNDERLAY_BUFFER, UNDERLAY_BUFFER};
-        messages[i].msg_hdr = (struct msghdr){
-            .msg_name = &from[i],
-            .msg_namelen = sizeof from[i],
-            .msg_iov = &pieces[i],
-            .msg_iovlen = 1,
-            .msg_control = control[i],
-            .msg_controllen = sizeof control[i],
-        };
+        r->headers[i] = (struct mmsghdr){.msg_hdr = {
+                                             .msg_name = &r->from[i],
+                                             .msg_namelen = sizeof r->from[i],
+                                             .msg_iov = &pieces[i],
+                                             .msg_iovlen = 1,
+                                             .msg_control = r->control[i],
+                                             .msg_controllen = sizeof r->control[i],
+                                         }};
     }
-    int n = recvmmsg(u->fd, messages, batch, MSG_DONTWAIT, NULL);
+    atomic_store_explicit(&r->asked, batch, memory_order_release);
+    int n = recvmmsg(u->fd, r->headers, batch, MSG_DONTWAIT, NULL);
     *more = n == (int)batch;
-    r->large = false;
-    if (n < 0)
-        return errno == EAGAIN ? 0 : -1;
-    for (int i = 0; i < n; i++) {
-        struct received *message = &r->messages[i];
-        *message = (struct received){
-            .data = pieces[i].iov_base,
-            .len = messages[i].msg_len,
-            .truncated = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0,
-        };
-        r->large |= message->len > UNDERLAY_LARGE;
-        map_address(&from[i], message->source);
-        message->port = from_port(&from[i]);
-        read_control(&messages[i].msg_hdr, message, &r->overflows);
-    }
-    return n;
+    read_batch(r, n < 0 ? 0 : (unsigned)n);
+    return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
+int underlay_received(struct receiver *r)
+{
+    unsigned n = atomic_load_explicit(&r->asked, memory_order_relaxed);
+    if (n > UNDERLAY_RECEIVE_BATCH)
+        return 0;
+    /* An empty datagram cannot be told from none; it was none to carry. */
+    while (n > 0 && r->headers[n - 1].msg_len == 0)
+        n--;
+    read_batch(r, n);
+    return (int)n;
 }
 
 /* --- the error queue ------------------------------------------------------------------------------------------ */

@@ -9,6 +9,8 @@
 #ifndef WEFT_UNDERLAY_H
 #define WEFT_UNDERLAY_H
 
+#include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -42,13 +44,29 @@ void underlay_close(struct underlay *u);
 int underlay_sender(const struct underlay *u, const struct run *run);
 uint16_t underlay_source_port(const struct underlay *u, const struct run *run);
 
+enum { UNDERLAY_BATCH = 64 };
+
+/*
+ * How many runs have been sent, or given up, for who has to know although the sender ended in the midst of it: those
+ * that were done before its last call, and those of the call that the kernel noted as sent.
+ */
+struct sent {
+    _Atomic uint64_t progress; /* before the call; in the upper half, how many are in the call */
+    struct mmsghdr messages[UNDERLAY_BATCH];
+};
+
+/* How many runs that is. */
+size_t underlay_sent(const struct sent *sent);
+
+/* Has it be n from now on. */
+void underlay_note_sent(struct sent *sent, size_t n);
+
 /*
  * Sends `n` runs (at most UNDERLAY_BATCH, all to peers of this family and from one socket), in order, each with one
- * message. Returns how many were sent; when that is less than n, *error is the errno about the next one.
+ * message, and adds to *sent how many. Returns that; when it is less than n, *error is the errno about the next one.
  */
-enum { UNDERLAY_BATCH = 64 };
 size_t underlay_send(const struct underlay *u, const struct tables *tables, const struct sendq *q,
-                     const struct run *runs, size_t n, int *error);
+                     const struct run *runs, size_t n, struct sent *sent, int *error);
 
 /* Sends each datagram of a run by itself. Returns 0, or the errno about the first that failed. */
 int underlay_send_singly(const struct underlay *u, const struct tables *tables,
@@ -83,12 +101,23 @@ struct receiver {
     bool large; /* one of the last batch was */
     uint32_t
         overflows; /* losses in the socket's queue since it was opened, as last reported (SO_RXQ_OVFL) */
+    /* What the kernel was asked for last, until the owner is done with it and sets this to 0. */
+    _Atomic unsigned asked;
+    /* What it filled in. UDP_GRO, TOS or traffic class, SO_RXQ_OVFL. */
+    struct mmsghdr headers[UNDERLAY_RECEIVE_BATCH];
+    struct sockaddr_storage from[UNDERLAY_RECEIVE_BATCH];
+    uint8_t control[UNDERLAY_RECEIVE_BATCH]
+                   [2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))]
+        __attribute__((aligned(8)));
 };
 
 /*
  * Receives a batch. Returns the number of messages, 0 when there is none, or -1 with errno. *more: there may be more.
  */
 int underlay_receive(const struct underlay *u, struct receiver *r, bool *more);
+
+/* The batch that a thread had asked for, and was not done with, when it ended; `buffers` may lie elsewhere now. */
+int underlay_received(struct receiver *r);
 
 /* What the kernel has to say about an earlier send: its own error, or one that an ICMP message brought. */
 struct send_error {

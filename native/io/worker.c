@@ -1,11 +1,9 @@
 /* Life of the thread, then the loop and how it waits. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -54,21 +52,19 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
         *failure = (struct failure){.error = ENOMEM, .call = "aligned_alloc"};
         return NULL;
     }
-    memset(w, 0,
-           offsetof(struct worker, tun_buffer)); /* the buffers' pages come when they are used */
+    memset(w, 0, sizeof *w);
     w->engine = engine;
     w->index = index;
     w->forward.format = engine->format;
     w->forward.worker = index;
     w->forward.counters = &w->counters;
     w->forward.queue = &w->queue;
-    fairq_init(&w->waiting, w->tun_buffer, sizeof w->tun_buffer);
+    w->journal = &engine->journals->of[index];
     w->queue.send = worker_send_runs;
     w->queue.owner = w;
     bool gso = (engine->underlays[0].fd < 0 || engine->underlays[0].gso) &&
                (engine->underlays[1].fd < 0 || engine->underlays[1].gso);
     w->queue.max_datagrams = gso ? RUN_DATAGRAMS : 1;
-    w->receiver.buffers = w->receive_buffers;
     w->gro.udp = engine->tun.uso;
     w->gro.write = worker_write_packet;
     w->gro.owner = w;
@@ -203,7 +199,7 @@ static void leave(struct worker *w)
 /* One round over what epoll reported ready. It is level-triggered: what is left is reported again at once. */
 static void serve(struct worker *w, const struct epoll_event *events, int n)
 {
-    bool transmit = fairq_waits(&w->waiting);
+    bool transmit = fairq_waits(&w->journal->waiting);
     enter(w);
     weigh_load(w);
     for (int i = 0; i < n; i++) {
@@ -237,7 +233,7 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
  */
 static int wait_for_work(struct worker *w, struct epoll_event *events)
 {
-    if (fairq_waits(&w->waiting))
+    if (fairq_waits(&w->journal->waiting))
         return epoll_wait(w->epoll_fd, events, SOURCES, 0);
     uint64_t start = now_us(), now = start;
     while (w->close && now / 1000 >= w->rest_ms && now - start < SPIN_US) {
@@ -255,14 +251,39 @@ static int wait_for_work(struct worker *w, struct epoll_event *events)
     return n;
 }
 
+/*
+ * Forwards what the worker before this one had in its hands, if it died: after a stop there is nothing. Who died of
+ * doing this leaves it undone.
+ */
+static void take_up(struct worker *w)
+{
+    struct journal *j = w->journal;
+    uint64_t writes_done = 0;
+    if (w->index == w->engine->worker_count - 1)
+        writes_done = journals_settle(w->engine->journals, j, &w->engine->tun);
+    if (!j->again) {
+        j->again = true;
+        enter(w);
+        worker_transmit_left(w);
+        worker_receive_left(w, writes_done);
+        leave(w);
+    }
+    j->room.data = NULL;
+    fairq_init(&j->waiting, j->tun_buffer, sizeof j->tun_buffer);
+    j->receiver.buffers = j->receive_buffers;
+    atomic_store(&j->receiver.asked, 0);
+    j->again = false;
+}
+
 static void *run(void *argument)
 {
     struct worker *w = argument;
     struct epoll_event events[SOURCES];
     struct pollfd first[2] = {{.fd = w->gate, .events = POLLIN},
                               {.fd = w->wake_fd, .events = POLLIN}};
-    if (w->gate >= 0)
-        poll(first, 2, -1);
+    if (w->gate >= 0 && poll(first, 2, -1) > 0 && first[0].revents == 0)
+        return NULL; /* stopped: the packets are another's, and so is what the queue has to say */
+    take_up(w);
     while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
         counter_bump(&w->rounds, 1);
         int n = wait_for_work(w, events);

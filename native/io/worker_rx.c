@@ -1,5 +1,4 @@
 /* From the underlay to the TUN. */
-#define _GNU_SOURCE
 #include "worker_state.h"
 
 #include <errno.h>
@@ -8,6 +7,17 @@
 #include "../core/gso.h"
 
 enum { RECEIVE_BATCHES = 4 }; /* in one turn, at most */
+
+int worker_write_tun(struct worker *w, const struct packet *p, const struct iovec *tail, size_t n)
+{
+    if (w->writes_done > 0) {
+        w->writes_done--;
+        return 0;
+    }
+    int error = tun_write(&w->engine->tun, p, tail, n);
+    w->journal->written += error == 0;
+    return error;
+}
 
 /* For a super-packet that the TUN does not take whole. */
 static int write_segments(struct worker *w, const struct packet *p)
@@ -22,20 +32,21 @@ static int write_segments(struct worker *w, const struct packet *p)
     while (error == 0 && gso_next(&gso, headers, &payload, &payload_len)) {
         struct packet head = {.data = headers, .len = gso.header_len};
         struct iovec tail = {payload, payload_len};
-        error = tun_write(&w->engine->tun, &head, &tail, 1);
+        error = worker_write_tun(w, &head, &tail, 1);
     }
     return error;
 }
 
-void worker_write_packet(void *worker, const struct packet *p, const struct iovec *tail,
-                         unsigned segments)
+void worker_write_packet(void *worker, const struct packet *p, const struct iovec *payloads,
+                         unsigned n)
 {
     struct worker *w = worker;
+    unsigned segments = n == 0 ? 1 : n;
     bool whole = p->gso != GSO_UDP || w->engine->tun.uso;
-    int error = whole ? tun_write(&w->engine->tun, p, tail, segments - 1) : write_segments(w, p);
+    int error = whole ? worker_write_tun(w, p, payloads, n) : write_segments(w, p);
     /* Some kernels refuse a super-packet whose last segment is short. */
     if (whole && error == EINVAL && p->gso != GSO_NONE) {
-        if (segments == 1) {
+        if (n == 0) {
             error = write_segments(w, p);
         } else {
             w->coalesce = false;
@@ -48,7 +59,7 @@ void worker_write_packet(void *worker, const struct packet *p, const struct iove
     else
         count_drops(&w->counters, DIRECTION_RX, DROP_tun_write, segments);
     if (w->capture != NULL)
-        capture_tun_out(w->capture, &w->forward, p, tail, segments - 1, segments,
+        capture_tun_out(w->capture, &w->forward, p, payloads, n, segments,
                         error == 0 ? DROP_NONE : DROP_tun_write);
 }
 
@@ -57,7 +68,7 @@ static void deliver(struct worker *w, const struct packet *p)
     if (w->coalesce)
         gro_receive(&w->gro, p);
     else
-        worker_write_packet(w, p, NULL, 1);
+        worker_write_packet(w, p, NULL, 0);
 }
 
 /* Tells of the first packet of a peer that is dropped for a reason, and of strangers, who may be many. */
@@ -117,24 +128,48 @@ static void receive_message(struct worker *w, const struct received *m)
     } while (left > 0);
 }
 
+/* Delivers the first n messages; the batch is then done with. Returns how many bytes they have. */
+static size_t deliver_batch(struct worker *w, int n)
+{
+    struct receiver *r = &w->journal->receiver;
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++) {
+        bytes += r->messages[i].len;
+        receive_message(w, &r->messages[i]);
+    }
+    gro_flush(&w->gro);
+    atomic_store_explicit(&r->asked, 0, memory_order_release);
+    return bytes;
+}
+
 void worker_receive(struct worker *w, unsigned which)
 {
     const struct underlay *u = &w->engine->underlays[which];
+    struct receiver *r = &w->journal->receiver;
     size_t bytes = 0;
     bool more = true;
     for (int i = 0; i < RECEIVE_BATCHES && more && bytes < TURN_BYTES; i++) {
-        w->receiver.overflows = w->overflows[which];
-        int n = underlay_receive(u, &w->receiver, &more);
+        r->overflows = w->overflows[which];
+        w->journal->batch_begins = w->journal->written;
+        int n = underlay_receive(u, r, &more);
         /* An error here is one about an earlier send that was reported early. */
         if (n < 0)
             worker_drain_errors(w, u);
-        for (int j = 0; j < n; j++) {
-            bytes += w->receiver.messages[j].len;
-            receive_message(w, &w->receiver.messages[j]);
-        }
-        gro_flush(&w->gro);
-        count(&w->counters, COUNTER_RX_QUEUE_LOST, w->receiver.overflows - w->overflows[which]);
-        w->overflows[which] = w->receiver.overflows;
+        bytes += deliver_batch(w, n);
+        count(&w->counters, COUNTER_RX_QUEUE_LOST, r->overflows - w->overflows[which]);
+        w->overflows[which] = r->overflows;
     }
     sendq_flush(&w->queue); /* answers to peers */
+}
+
+void worker_receive_left(struct worker *w, uint64_t writes_done)
+{
+    struct receiver *r = &w->journal->receiver;
+    r->buffers = w->journal->receive_buffers;
+    w->writes_done = writes_done;
+    int n = underlay_received(r);
+    deliver_batch(w, n);
+    w->writes_done = 0;
+    count(&w->counters, COUNTER_RX_TAKEN_UP, (uint64_t)n);
+    sendq_flush(&w->queue);
 }

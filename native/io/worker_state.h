@@ -7,14 +7,10 @@
 
 #include <pthread.h>
 
-#include "../core/fairq.h"
 #include "../core/gro.h"
 #include "worker.h"
 
 enum {
-    TUN_PACKET_MAX = 65535 + 1,
-    /* Packets that were read wait here for their flow's turn: 64 super-packets. Little of it is used without a queue. */
-    TUN_BUFFER = 64 * (TUN_PACKET_MAX + HEADROOM),
     /*
      * What one direction may carry before the other has its turn. The less, the sooner the other's packets have theirs;
      * with a few super-packets the processor's cache still helps.
@@ -38,9 +34,10 @@ struct worker {
     uint64_t rounds_seen; /* by the control thread */
     struct counters counters;
     struct forward forward;
-    struct fairq waiting;
+    struct journal *journal;
+    /* Of what is being forwarded again: runs that were sent, and packets that were written to the TUN. */
+    uint64_t runs_done, writes_done;
     struct sendq queue;
-    struct receiver receiver;
     struct gro gro;
     struct capture *capture; /* of this round; null: none runs */
     bool coalesce;
@@ -55,8 +52,6 @@ struct worker {
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];
     struct bucket stranger_events;
     uint8_t strangers[PEER_EVENT_SLOTS][16]; /* whom events have told of */
-    uint8_t tun_buffer[TUN_BUFFER];
-    uint8_t receive_buffers[UNDERLAY_RECEIVE_BATCH * UNDERLAY_BUFFER];
 };
 
 /* Carries packets from the TUN to the underlay: one turn. */
@@ -64,6 +59,9 @@ void worker_transmit(struct worker *w);
 
 /* Carries what was read from the TUN and waits, before the thread ends. */
 void worker_transmit_rest(struct worker *w);
+
+/* Carries what a thread that died had read from the TUN, and lets the queue begin anew. */
+void worker_transmit_left(struct worker *w);
 
 /* Sends what the send queue holds; for the queue to call. */
 void worker_send_runs(void *worker);
@@ -74,9 +72,15 @@ void worker_drain_errors(struct worker *w, const struct underlay *u);
 /* Carries packets from an underlay socket to the TUN: one turn. */
 void worker_receive(struct worker *w, unsigned which);
 
-/* Writes a packet, or `segments` packets that were coalesced into one, to the TUN; for coalescing to call. */
-void worker_write_packet(void *worker, const struct packet *p, const struct iovec *tail,
-                         unsigned segments);
+/* The same of what such a thread had received; `writes_done` packets of it are at the TUN already. */
+void worker_receive_left(struct worker *w, uint64_t writes_done);
+
+/* Writes to the TUN, as tun_write does, and notes it in the journal. */
+int worker_write_tun(struct worker *w, const struct packet *p, const struct iovec *tail, size_t n);
+
+/* Writes a packet, or the headers and payloads of n that were coalesced into one; for coalescing to call. */
+void worker_write_packet(void *worker, const struct packet *p, const struct iovec *payloads,
+                         unsigned n);
 
 /* Tells the control side. Returns whether there was room for the event. */
 bool worker_report(struct worker *w, const struct event *event);

@@ -1,5 +1,4 @@
 /* From the TUN to the underlay, and what becomes of sends that fail. */
-#define _GNU_SOURCE
 #include "worker_state.h"
 
 #include <errno.h>
@@ -84,8 +83,8 @@ static void write_reply(struct worker *w, enum drop reason)
 {
     if (w->forward.reply_len == 0)
         return;
-    tun_write(&w->engine->tun,
-              &(struct packet){.data = w->forward.reply, .len = w->forward.reply_len}, NULL, 0);
+    worker_write_tun(w, &(struct packet){.data = w->forward.reply, .len = w->forward.reply_len},
+                     NULL, 0);
     if (w->capture != NULL)
         capture_reply(w->capture, &w->forward, reason);
     w->forward.reply_len = 0;
@@ -159,8 +158,12 @@ void worker_send_runs(void *worker)
 {
     struct worker *w = worker;
     struct sendq *q = &w->queue;
+    struct sent *sent = &w->journal->sent;
     bool retried = false;
-    for (size_t i = 0; i < q->run_count;) {
+    size_t i = 0;
+    for (; w->runs_done > 0 && i < q->run_count; w->runs_done--)
+        count_sent(w, &q->runs[i++]);
+    while (i < q->run_count) {
         const struct underlay *u = underlay_of(w, &q->runs[i]);
         size_t n = 1;
         w->unheard |= u->sender_count > 0;
@@ -168,15 +171,18 @@ void worker_send_runs(void *worker)
                leave_together(w, &q->runs[i], &q->runs[i + n]))
             n++;
         int error;
-        size_t sent = underlay_send(u, w->forward.tables, q, &q->runs[i], n, &error);
-        for (size_t j = 0; j < sent; j++)
+        size_t now = underlay_send(u, w->forward.tables, q, &q->runs[i], n, sent, &error);
+        for (size_t j = 0; j < now; j++)
             count_sent(w, &q->runs[i + j]);
-        i += sent;
-        if (sent > 0) {
+        i += now;
+        if (now > 0) {
             retried = false;
         } else {
             retried = handle_send_error(w, u, &q->runs[i], error, retried);
-            i += !retried;
+            if (!retried) {
+                underlay_note_sent(sent, underlay_sent(sent) + 1);
+                i++;
+            }
         }
     }
 }
@@ -187,22 +193,34 @@ static void fail_tun(struct worker *w, int error)
     worker_report(w, &(struct event){.kind = EVENT_TUN_GONE, .error = error});
 }
 
+/* Where the next packet is read to; should that be the last thing this thread does, read_last tells whether one came. */
+static bool find_room(struct journal *j)
+{
+    uint8_t *room = fairq_room(&j->waiting, TUN_PACKET_MAX);
+    if (room == NULL)
+        return false;
+    room[0] = 0;
+    j->room.data = room;
+    atomic_store_explicit(&j->reading, j->waiting.newest, memory_order_release);
+    return true;
+}
+
 /* Reads what the TUN has, as far as there is room. */
 static void read_tun(struct worker *w)
 {
+    struct journal *j = w->journal;
     size_t bytes = 0;
     for (int i = 0; i < READ_PACKETS && bytes < READ_BYTES; i++) {
-        uint8_t *room = fairq_room(&w->waiting, TUN_PACKET_MAX);
         struct packet p;
-        if (room == NULL)
+        if (!find_room(j))
             return;
-        int error = tun_read(&w->engine->tun, room, TUN_PACKET_MAX, &p);
+        int error = tun_read(&w->engine->tun, &j->room, &p);
         if (error != 0) {
             if (error != EAGAIN && error != EINTR)
                 fail_tun(w, error);
             return;
         }
-        fairq_put(&w->waiting, &p);
+        fairq_put(&j->waiting, &p);
         bytes += p.len;
     }
 }
@@ -220,11 +238,16 @@ static void transmit_packet(struct worker *w, struct packet *p)
 /* Forwards what waits, up to `limit` bytes. */
 static void forward_waiting(struct worker *w, size_t limit)
 {
-    struct packet *p;
-    for (size_t bytes = 0; bytes < limit && (p = fairq_take(&w->waiting)) != NULL; bytes += p->len)
-        transmit_packet(w, p);
+    struct fairq *waiting = &w->journal->waiting;
+    const struct packet *next;
+    underlay_note_sent(&w->journal->sent, 0);
+    for (size_t bytes = 0; bytes < limit && (next = fairq_take(waiting)) != NULL;
+         bytes += next->len) {
+        struct packet p = *next;
+        transmit_packet(w, &p);
+    }
     sendq_flush(&w->queue);
-    fairq_release(&w->waiting);
+    fairq_release(waiting);
 }
 
 void worker_transmit(struct worker *w)
@@ -236,4 +259,34 @@ void worker_transmit(struct worker *w)
 void worker_transmit_rest(struct worker *w)
 {
     forward_waiting(w, SIZE_MAX);
+}
+
+/* The packet that was read and not put into the queue yet. */
+static bool read_last(const struct journal *j, uint8_t *memory, struct packet *p)
+{
+    size_t at = (size_t)(j->room.data - j->waiting.memory);
+    struct tun_room room = {.data = memory + at, .header = j->room.header};
+    return j->room.data != NULL && j->reading == j->waiting.newest &&
+           at <= TUN_BUFFER - TUN_PACKET_MAX && tun_came(&room, p);
+}
+
+void worker_transmit_left(struct worker *w)
+{
+    struct journal *j = w->journal;
+    uint16_t places[FAIRQ_PACKETS];
+    unsigned turn, n = fairq_left(&j->waiting, places, &turn);
+    struct packet p;
+    w->runs_done = turn > 0 ? underlay_sent(&j->sent) : 0;
+    for (unsigned i = 0; i < n; i++) {
+        /* The runs of the turn are to be what they were: nothing else may join them. */
+        if (i == turn)
+            sendq_flush(&w->queue);
+        if (fairq_restore(&j->waiting, places[i], j->tun_buffer, &p))
+            transmit_packet(w, &p);
+    }
+    if (read_last(j, j->tun_buffer, &p))
+        transmit_packet(w, &p);
+    sendq_flush(&w->queue);
+    w->runs_done = 0;
+    count(&w->counters, COUNTER_TX_TAKEN_UP, n);
 }

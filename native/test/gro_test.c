@@ -48,19 +48,19 @@ static void log_out(struct log *log, const uint8_t *data, size_t len, size_t upp
 
 /* What the kernel does with a packet: lays its pieces end to end, and cuts it when it is a
  * super-packet. */
-static void take(void *owner, const struct packet *p, const struct iovec *tail, unsigned segments)
+static void take(void *owner, const struct packet *p, const struct iovec *payloads, unsigned n)
 {
     struct log *log = owner;
     uint8_t whole[70000];
     size_t len = p->len;
     memcpy(whole, p->data, len);
-    for (unsigned i = 0; i + 1 < segments; i++) {
-        memcpy(whole + len, tail[i].iov_base, tail[i].iov_len);
-        len += tail[i].iov_len;
+    for (unsigned i = 0; i < n; i++) {
+        memcpy(whole + len, payloads[i].iov_base, payloads[i].iov_len);
+        len += payloads[i].iov_len;
     }
     log->writes++;
     if (p->gso == GSO_NONE) {
-        CHECK_EQ(segments, 1);
+        CHECK_EQ(n, 0);
         log_out(log, whole, len, p->ip.upper);
         return;
     }
@@ -73,13 +73,13 @@ static void take(void *owner, const struct packet *p, const struct iovec *tail, 
     CHECK_EQ(ip.len, len);
     CHECK_EQ(gso_begin(&g, &super, &ip), DROP_NONE);
     uint8_t segment[70000], *payload;
-    size_t size, n = 0;
+    size_t size, segments = 0;
     while (gso_next(&g, segment, &payload, &size)) {
         memcpy(segment + g.header_len, payload, size);
         log_out(log, segment, g.header_len + size, ip.upper);
-        n++;
+        segments++;
     }
-    CHECK_EQ(n, segments);
+    CHECK_EQ(segments, n);
 }
 
 static struct gro *new_gro(struct log *log)

@@ -38,7 +38,7 @@ export interface OpenOptions {
 }
 
 /** What one daemon can take over from another: the descriptors with packets in their queues, by name. */
-export const FD_NAMES = ["tun", "underlay4", "underlay6"] as const;
+export const FD_NAMES = ["tun", "underlay4", "underlay6", "journal"] as const;
 export type FdName = (typeof FD_NAMES)[number];
 export type Fds = { readonly [name in FdName]?: number };
 

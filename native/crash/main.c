@@ -1,0 +1,348 @@
+/*
+ * Kills forwarders and counts packets: what one has in its hands when it dies, the next one must take up, once.
+ *
+ *   crash SEED KILLS WORKERS keep|forget
+ *
+ * In a network namespace of its own, whose loopback is the underlay, this process is both the pods and the peer:
+ *
+ *   pods' sockets ──► TUN ──► [ a child with an engine (io/engine.h) ] ──► 127.0.0.2   runs of datagrams, cut by others
+ *   pods' sockets ◄── TUN ◄── [ that is killed, and another follows  ] ◄── 127.0.0.1   runs of packets, coalesced
+ *
+ * It keeps the queues and the journal, as a service manager would, and sends so much that the child always has something
+ * in its hands. `forget` keeps the queues only: then packets must be missing, or the test tests nothing. Each packet has
+ * a number in its flow and bytes that follow from it; they must come in order. Prints one line of JSON.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../core/checksum.h"
+#include "../io/engine.h"
+#include "../io/uapi_compat.h"
+#include "../io/worker.h"
+
+enum {
+    PORT = 8285,
+    MTU = 1400,
+    FLOWS = 4, /* each way */
+    WINDOW = 300,
+    BURST = 24,
+    HEADERS = IPV4_HEADER + UDP_HEADER,
+    PAYLOAD_MIN = 12,
+    PAYLOAD_MAX = MTU - HEADERS,
+    PATIENCE_MS = 3000,
+};
+
+#define POD "10.42.1.1"
+#define REMOTE "10.42.2.9"
+#define HOST "127.0.0.1"
+#define PEER "127.0.0.2"
+
+/* One of the two ways. */
+struct course {
+    int from[FLOWS], to[FLOWS];
+    uint32_t sent[FLOWS], next[FLOWS];
+    uint64_t outstanding, received, lost, duplicated, corrupt;
+    bool inner_out; /* what is received is the inner packet, else what is sent is */
+};
+
+static uint64_t state;
+
+static uint32_t random_below(uint32_t n)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) % n;
+}
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static struct sockaddr_in address(const char *text, uint16_t port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, text, &a.sin_addr);
+    return a;
+}
+
+static int udp_socket(const char *at, uint16_t port, const char *to, uint16_t to_port)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in a = address(at, port), b = address(to == NULL ? "0.0.0.0" : to, to_port);
+    int size = 16 << 20;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
+        (to != NULL && connect(fd, (struct sockaddr *)&b, sizeof b) < 0))
+        err(1, "socket at %s:%u", at, port);
+    return fd;
+}
+
+static void command(const char *text)
+{
+    if (system(text) != 0)
+        errx(1, "failed: %s", text);
+}
+
+/* --- packets -------------------------------------------------------------------------------------------------- */
+
+static void write_payload(uint8_t *out, uint32_t flow, uint32_t number, size_t len)
+{
+    put32(out, flow);
+    put32(out + 4, number);
+    put32(out + 8, (uint32_t)len);
+    for (size_t i = PAYLOAD_MIN; i < len; i++)
+        out[i] = (uint8_t)(number * 31 + flow + i);
+}
+
+static void write_headers(uint8_t *out, uint32_t flow, uint32_t number, size_t payload)
+{
+    const struct sockaddr_in from = address(REMOTE, 0), to = address(POD, 0);
+    size_t len = UDP_HEADER + payload;
+    uint8_t *udp = out + IPV4_HEADER;
+    memset(out, 0, HEADERS);
+    put16(out, 0x4500);
+    put16(out + 2, (unsigned)(IPV4_HEADER + len));
+    put16(out + 4, number & 0xffff);
+    out[8] = 64;
+    out[9] = PROTO_UDP;
+    memcpy(out + 12, &from.sin_addr, 4);
+    memcpy(out + 16, &to.sin_addr, 4);
+    put16(out + 10, csum_finish(csum_bytes(out, IPV4_HEADER)));
+    put16(udp, 6000);
+    put16(udp + 2, 7000 + flow);
+    put16(udp + 4, (unsigned)len);
+    put16(udp + 6, csum_finish(csum_pseudo(4, out + 12, out + 16, PROTO_UDP, (uint32_t)len) +
+                               csum_bytes(udp, len)));
+}
+
+/* A forwarded packet of a pod: its hop counted once, its checksums right. */
+static bool valid_headers(const uint8_t *p, size_t len)
+{
+    const uint8_t *udp = p + IPV4_HEADER;
+    return len > HEADERS && p[0] == 0x45 && get16(p + 2) == len && p[8] == 63 &&
+           csum_finish(csum_bytes(p, IPV4_HEADER)) == 0 &&
+           get16(udp + 4) == len - IPV4_HEADER &&
+           csum_finish(csum_pseudo(4, p + 12, p + 16, PROTO_UDP, (uint32_t)(len - IPV4_HEADER)) +
+                       csum_bytes(udp, len - IPV4_HEADER)) == 0;
+}
+
+/* --- traffic -------------------------------------------------------------------------------------------------- */
+
+/* Some packets of one flow, of one size, in one call: a super-packet at the TUN, a run at the socket. */
+static void send_burst(struct course *w)
+{
+    static uint8_t bytes[BURST * MTU];
+    uint8_t control[CMSG_SPACE(sizeof(uint16_t))] __attribute__((aligned(8))) = {0};
+    uint32_t flow = random_below(FLOWS), n = 1 + random_below(BURST);
+    size_t payload = PAYLOAD_MIN + random_below(PAYLOAD_MAX - PAYLOAD_MIN + 1);
+    size_t headers = w->inner_out ? 0 : HEADERS, size = headers + payload;
+    for (uint32_t i = 0; i < n; i++) {
+        write_payload(bytes + i * size + headers, flow, w->sent[flow] + i, payload);
+        if (headers > 0)
+            write_headers(bytes + i * size, flow, w->sent[flow] + i, payload);
+    }
+    struct iovec piece = {bytes, n * size};
+    struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1};
+    if (n > 1) {
+        uint16_t segment = (uint16_t)size;
+        m.msg_control = control;
+        m.msg_controllen = sizeof control;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = IPPROTO_UDP;
+        c->cmsg_type = UDP_SEGMENT;
+        c->cmsg_len = CMSG_LEN(sizeof segment);
+        memcpy(CMSG_DATA(c), &segment, sizeof segment);
+    }
+    if (sendmsg(w->from[flow], &m, 0) < 0) {
+        if (errno == EAGAIN || errno == ENOBUFS)
+            return;
+        err(1, "sendmsg");
+    }
+    w->sent[flow] += n;
+    w->outstanding += n;
+}
+
+static void account(struct course *w, const uint8_t *bytes, size_t len)
+{
+    static uint8_t expected[PAYLOAD_MAX];
+    size_t headers = w->inner_out ? HEADERS : 0, payload = len - headers;
+    uint32_t flow = len < headers + PAYLOAD_MIN ? FLOWS : get32(bytes + headers);
+    if (flow >= FLOWS || payload > PAYLOAD_MAX || (headers > 0 && !valid_headers(bytes, len))) {
+        w->corrupt++;
+        return;
+    }
+    uint32_t number = get32(bytes + headers + 4);
+    write_payload(expected, flow, number, payload);
+    w->corrupt += memcmp(expected, bytes + headers, payload) != 0;
+    if (number < w->next[flow]) {
+        w->duplicated++;
+        return;
+    }
+    w->lost += number - w->next[flow];
+    w->outstanding -= number + 1 - w->next[flow];
+    w->next[flow] = number + 1;
+    w->received++;
+}
+
+static void receive_all(struct course *w)
+{
+    static uint8_t bytes[65536];
+    for (size_t i = 0; i < FLOWS && w->to[i] >= 0; i++)
+        for (ssize_t n; (n = recv(w->to[i], bytes, sizeof bytes, 0)) >= 0;)
+            account(w, bytes, (size_t)n);
+}
+
+/* Keeps packets under way until `more` have come, or, with 0, none is under way. False: nothing comes any more. */
+static bool pump(struct course ways[2], uint64_t more)
+{
+    uint64_t start = ways[0].received + ways[1].received, seen = start;
+    int64_t last = now_us();
+    for (;;) {
+        for (size_t i = 0; i < 2; i++) {
+            receive_all(&ways[i]);
+            if (more > 0 && ways[i].outstanding < WINDOW)
+                send_burst(&ways[i]);
+        }
+        uint64_t received = ways[0].received + ways[1].received;
+        if (more > 0 ? received - start >= more : ways[0].outstanding + ways[1].outstanding == 0)
+            return true;
+        if (received != seen)
+            last = now_us();
+        else if (now_us() - last > PATIENCE_MS * 1000)
+            return false;
+        seen = received;
+    }
+}
+
+/* --- forwarders ----------------------------------------------------------------------------------------------- */
+
+static void set_tables(struct engine *e)
+{
+    struct self_row self = {.mtu = MTU, .source4 = {127, 0, 0, 1}, .port = PORT};
+    struct peer_row peer = {.address = {[10] = 0xff, 0xff, 127, 0, 0, 2}, .node = 2};
+    struct route_row routes[2] = {
+        {.prefix = {10, 42, 1}, .peer = ROUTE_LOCAL, .family = 4, .length = 24},
+        {.prefix = {10, 42, 2}, .peer = 0, .family = 4, .length = 24},
+    };
+    int error =
+        engine_replace_tables(e, 1, (const uint8_t *)&self, sizeof self, (const uint8_t *)&peer,
+                              sizeof peer, (const uint8_t *)routes, sizeof routes);
+    if (error != 0)
+        errx(1, "tables: %s", strerror(error));
+}
+
+static struct engine *open_engine(unsigned workers, const int adopt[ENGINE_FDS])
+{
+    struct engine_options o = {.tun = "weft-crash",
+                               .format = FORMAT_UDP,
+                               .port = PORT,
+                               .underlay4 = true,
+                               .tso = true,
+                               .uso = true,
+                               .gso = true,
+                               .gro = true,
+                               .workers = workers};
+    struct failure failure;
+    memcpy(o.adopt, adopt, sizeof o.adopt);
+    struct engine *e = engine_open(&o, &failure);
+    if (e == NULL)
+        errx(1, "%s: %s", failure.call, strerror(failure.error));
+    return e;
+}
+
+/* Starts a child that forwards; it writes a byte to `ready` once it has taken up what there was. */
+static pid_t start_child(unsigned workers, const int adopt[ENGINE_FDS], int ready)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct engine *e = open_engine(workers, adopt);
+    set_tables(e);
+    if (engine_start(e, -1) != 0)
+        _exit(1);
+    engine_advanced(e);
+    while (!engine_advanced(e))
+        sched_yield();
+    if (write(ready, "", 1) != 1)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+static void kill_child(pid_t pid)
+{
+    int status;
+    kill(pid, SIGKILL);
+    if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
+        errx(1, "the forwarder ended by itself");
+}
+
+static void set_up(struct course ways[2], unsigned workers, int adopt[ENGINE_FDS])
+{
+    static struct engine *keeper;
+    if (unshare(CLONE_NEWNET) < 0)
+        err(1, "unshare");
+    command("ip link set lo up");
+    const int socket_only[ENGINE_FDS] = {-1, udp_socket("0.0.0.0", PORT, NULL, 0), -1, -1};
+    keeper = open_engine(workers, socket_only);
+    command("ip link set weft-crash mtu 1400 txqueuelen 20000 up");
+    command("ip addr add " POD "/16 dev weft-crash");
+    for (size_t i = 0; i < ENGINE_FDS; i++) {
+        bool ignored;
+        adopt[i] = engine_fd(keeper, (enum engine_fd)i, &ignored);
+    }
+    int peer = udp_socket(PEER, PORT, HOST, PORT);
+    for (uint16_t i = 0; i < FLOWS; i++) {
+        ways[0].from[i] = udp_socket(POD, 5000 + i, REMOTE, 6000);
+        ways[0].to[i] = i == 0 ? peer : -1;
+        ways[1].from[i] = peer;
+        ways[1].to[i] = udp_socket(POD, 7000 + i, NULL, 0);
+    }
+    ways[0].inner_out = true;
+}
+
+int main(int argc, char **argv)
+{
+    struct course ways[2] = {0};
+    int adopt[ENGINE_FDS], ready[2];
+    char byte;
+    if (argc != 5)
+        errx(2, "usage: crash SEED KILLS WORKERS keep|forget");
+    state = strtoull(argv[1], NULL, 10);
+    unsigned kills = (unsigned)atoi(argv[2]), workers = (unsigned)atoi(argv[3]);
+    set_up(ways, workers, adopt);
+    if (strcmp(argv[4], "forget") == 0)
+        adopt[FD_JOURNAL] = -1;
+    if (pipe(ready) < 0)
+        err(1, "pipe");
+    pid_t child = start_child(workers, adopt, ready[1]);
+    bool flows = true;
+    for (unsigned i = 0; i < kills && flows; i++) {
+        flows = read(ready[0], &byte, 1) == 1 && pump(ways, 1 + random_below(WINDOW));
+        for (int64_t until = now_us() + random_below(100); now_us() < until;)
+            ;
+        kill_child(child);
+        child = start_child(workers, adopt, ready[1]);
+    }
+    flows = flows && pump(ways, 0);
+    kill_child(child);
+    uint64_t missing = ways[0].outstanding + ways[1].outstanding;
+    printf("{\"kills\":%u,\"received\":%lu,\"lost\":%lu,\"duplicated\":%lu,\"corrupt\":%lu}\n", kills,
+           ways[0].received + ways[1].received, ways[0].lost + ways[1].lost + missing,
+           ways[0].duplicated + ways[1].duplicated, ways[0].corrupt + ways[1].corrupt);
+    return 0;
+}
