@@ -145,7 +145,9 @@ export class Succession {
           "restart weftd instead ('systemctl restart weftd')",
       );
     }
-    const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock });
+    // What the workers have in their hands they carry to its end themselves; the successor's begin with nothing.
+    const { journal: _, ...queues } = this.dataplane.fds;
+    const fds = Object.entries({ ...queues, lock: this.lock });
     this.#send(
       socket,
       fds.map(([, fd]) => fd),

@@ -118,8 +118,7 @@ static napi_value offloads_in_use(napi_env env, const struct engine *engine)
 }
 
 /* The names of what can be adopted, by enum engine_fd. */
-static const char *const fd_names[ENGINE_FDS] = {"tun", "underlay4", "underlay6",
-                                                   "journal"};
+static const char *const fd_names[ENGINE_FDS] = {"tun", "underlay4", "underlay6", "journal"};
 
 static int get_fd(napi_env env, napi_value object, const char *name)
 {

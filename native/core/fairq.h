@@ -53,9 +53,9 @@ struct fairq {
     struct fairq_list fresh, others;
     uint8_t *memory;
     size_t size;
-    size_t free_at;         /* in memory: where room begins, */
-    size_t used_from;       /* and what it may not reach while packets wait */
-    unsigned oldest; /* packets are numbered; held is a ring too */
+    size_t free_at;   /* in memory: where room begins, */
+    size_t used_from; /* and what it may not reach while packets wait */
+    unsigned oldest;  /* packets are numbered; held is a ring too */
     _Atomic unsigned newest;
     unsigned waiting; /* of them, not taken */
     /* Places in held of those taken since the last release, in their order. */

@@ -32,9 +32,9 @@
 enum {
     PORT = 8285,
     MTU = 1400,
-    FLOWS = 4, /* each way */
-    WINDOW = 300,
-    BURST = 24,
+    FLOWS = 4,         /* each way */
+    WINDOW_MAX = 3000, /* packets under way: more than a worker carries in a turn */
+    BURST = 40,
     HEADERS = IPV4_HEADER + UDP_HEADER,
     PAYLOAD_MIN = 12,
     PAYLOAD_MAX = MTU - HEADERS,
@@ -133,8 +133,7 @@ static bool valid_headers(const uint8_t *p, size_t len)
 {
     const uint8_t *udp = p + IPV4_HEADER;
     return len > HEADERS && p[0] == 0x45 && get16(p + 2) == len && p[8] == 63 &&
-           csum_finish(csum_bytes(p, IPV4_HEADER)) == 0 &&
-           get16(udp + 4) == len - IPV4_HEADER &&
+           csum_finish(csum_bytes(p, IPV4_HEADER)) == 0 && get16(udp + 4) == len - IPV4_HEADER &&
            csum_finish(csum_pseudo(4, p + 12, p + 16, PROTO_UDP, (uint32_t)(len - IPV4_HEADER)) +
                        csum_bytes(udp, len - IPV4_HEADER)) == 0;
 }
@@ -146,7 +145,7 @@ static void send_burst(struct course *w)
 {
     static uint8_t bytes[BURST * MTU];
     uint8_t control[CMSG_SPACE(sizeof(uint16_t))] __attribute__((aligned(8))) = {0};
-    uint32_t flow = random_below(FLOWS), n = 1 + random_below(BURST);
+    uint32_t flow = random_below(FLOWS), n = random_below(3) == 0 ? 1 : 1 + random_below(BURST);
     size_t payload = PAYLOAD_MIN + random_below(PAYLOAD_MAX - PAYLOAD_MIN + 1);
     size_t headers = w->inner_out ? 0 : HEADERS, size = headers + payload;
     for (uint32_t i = 0; i < n; i++) {
@@ -205,15 +204,18 @@ static void receive_all(struct course *w)
             account(w, bytes, (size_t)n);
 }
 
-/* Keeps packets under way until `more` have come, or, with 0, none is under way. False: nothing comes any more. */
-static bool pump(struct course ways[2], uint64_t more)
+/*
+ * Keeps about `window` packets under way until `more` have come, or, with 0, none is under way. False: nothing comes any
+ * more.
+ */
+static bool pump(struct course ways[2], uint64_t window, uint64_t more)
 {
     uint64_t start = ways[0].received + ways[1].received, seen = start;
     int64_t last = now_us();
     for (;;) {
         for (size_t i = 0; i < 2; i++) {
             receive_all(&ways[i]);
-            if (more > 0 && ways[i].outstanding < WINDOW)
+            if (more > 0 && ways[i].outstanding < window)
                 send_burst(&ways[i]);
         }
         uint64_t received = ways[0].received + ways[1].received;
@@ -332,17 +334,19 @@ int main(int argc, char **argv)
     pid_t child = start_child(workers, adopt, ready[1]);
     bool flows = true;
     for (unsigned i = 0; i < kills && flows; i++) {
-        flows = read(ready[0], &byte, 1) == 1 && pump(ways, 1 + random_below(WINDOW));
+        uint64_t window = 1 + random_below(1 + random_below(WINDOW_MAX));
+        flows =
+            read(ready[0], &byte, 1) == 1 && pump(ways, window, 1 + random_below((uint32_t)window));
         for (int64_t until = now_us() + random_below(100); now_us() < until;)
             ;
         kill_child(child);
         child = start_child(workers, adopt, ready[1]);
     }
-    flows = flows && pump(ways, 0);
+    flows = flows && pump(ways, 0, 0);
     kill_child(child);
     uint64_t missing = ways[0].outstanding + ways[1].outstanding;
-    printf("{\"kills\":%u,\"received\":%lu,\"lost\":%lu,\"duplicated\":%lu,\"corrupt\":%lu}\n", kills,
-           ways[0].received + ways[1].received, ways[0].lost + ways[1].lost + missing,
+    printf("{\"kills\":%u,\"received\":%lu,\"lost\":%lu,\"duplicated\":%lu,\"corrupt\":%lu}\n",
+           kills, ways[0].received + ways[1].received, ways[0].lost + ways[1].lost + missing,
            ways[0].duplicated + ways[1].duplicated, ways[0].corrupt + ways[1].corrupt);
     return 0;
 }

@@ -38,8 +38,7 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
     if (open_underlays(e, o, failure) < 0 ||
         tun_open(&e->tun, o->adopt[FD_TUN], o->tun, o->tso, o->uso, failure) < 0)
         goto fail;
-    e->journals =
-        journals_open(o->adopt[FD_JOURNAL], &e->journal_fd, &e->journal_adopted, failure);
+    e->journals = journals_open(o->adopt[FD_JOURNAL], &e->journal_fd, &e->journal_adopted, failure);
     if (e->journals == NULL)
         goto fail;
     for (unsigned i = 0; i < e->worker_count; i++) {

@@ -12,7 +12,8 @@
 #endif
 
 enum {
-    VERSION = 1, /* to be raised when what is in the file means something else and is as large as before */
+    VERSION =
+        1, /* to be raised when what is in the file means something else and is as large as before */
     SEALS = F_SEAL_SHRINK | F_SEAL_GROW,
 };
 
@@ -74,8 +75,7 @@ void journals_close(struct journals *journals, int fd)
         close(fd);
 }
 
-uint64_t journals_settle(struct journals *journals, struct journal *receiver,
-                         const struct tun *tun)
+uint64_t journals_settle(struct journals *journals, struct journal *receiver, const struct tun *tun)
 {
     uint64_t counted, written = 0;
     for (size_t i = 0; i < JOURNALS; i++)

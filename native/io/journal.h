@@ -31,9 +31,9 @@ enum {
 /* Of one worker. */
 struct journal {
     struct fairq waiting;
-    struct tun_room room; /* where a packet is being read to, */
+    struct tun_room room;     /* where a packet is being read to, */
     _Atomic unsigned reading; /* and its number, once it waits */
-    struct sent sent; /* since the first packet whose turn it is was taken */
+    struct sent sent;         /* since the first packet whose turn it is was taken */
     struct receiver receiver;
     uint64_t written;      /* packets and super-packets to the TUN, ever, */
     uint64_t batch_begins; /* and when the last batch was asked for */

@@ -1,4 +1,7 @@
-/* Covers core/fairq: turns of flows, order within a flow, and that no waiting packet's bytes are given away. */
+/*
+ * Covers core/fairq: turns of flows, order within a flow, that no waiting packet's bytes are given away, and what another
+ * thread finds of it.
+ */
 #include "../core/fairq.h"
 
 #include "packets.h"
@@ -185,6 +188,74 @@ static void random_traffic_stays_whole(void)
     CHECK(refused > 0);
 }
 
+/* What is left, by the numbers of the packets. */
+static unsigned left(const struct fairq *q, uint32_t numbers[FAIRQ_PACKETS], unsigned *turn)
+{
+    uint16_t places[FAIRQ_PACKETS];
+    unsigned n = fairq_left(q, places, turn);
+    for (unsigned i = 0; i < n; i++)
+        numbers[i] = number_of(&q->held[places[i]].packet);
+    return n;
+}
+
+static void what_is_left_is_told_in_the_order_of_turns(void)
+{
+    struct fairq *q = new_queue();
+    uint32_t numbers[FAIRQ_PACKETS];
+    unsigned turn;
+    CHECK_EQ(left(q, numbers, &turn), 0);
+    for (uint32_t i = 0; i < 4; i++)
+        put(q, 1, i, 40000);
+    put(q, 2, 4, 100);
+    take(q, 1, 0);
+    take(q, 1, 1);
+    CHECK_EQ(left(q, numbers, &turn), 5);
+    CHECK_EQ(turn, 2);
+    fairq_release(q);
+    take(q, 2, 4);
+    CHECK_EQ(left(q, numbers, &turn), 3);
+    CHECK_EQ(turn, 1);
+    CHECK_BYTES(numbers, ((uint32_t[]){4, 2, 3}), 12);
+    /* It lies behind one that was not taken, and is done nevertheless. */
+    fairq_release(q);
+    CHECK_EQ(left(q, numbers, &turn), 2);
+    CHECK_EQ(turn, 0);
+    /* The thread ended in fairq_take, before the packet was marked. */
+    q->turns[0] = (uint16_t)((q->oldest + 1) % FAIRQ_PACKETS);
+    q->turn = 1;
+    CHECK_EQ(left(q, numbers, &turn), 2);
+    CHECK_BYTES(numbers, ((uint32_t[]){3, 2}), 8);
+}
+
+static void what_is_left_is_as_it_was_read_wherever_it_is_now(void)
+{
+    struct fairq *q = new_queue();
+    struct sample s = SAMPLE(.payload = 50);
+    make_partial(&s);
+    struct packet read = plain_packet(&s), p;
+    read.partial = true;
+    read.csum_start = (uint16_t)s.upper;
+    read.csum_offset = 6;
+    read.data = fairq_room(q, LARGEST);
+    memcpy(read.data, s.data, s.len);
+    fairq_put(q, &read);
+    uint16_t place = (uint16_t)(q->oldest % FAIRQ_PACKETS);
+    uint8_t *elsewhere = owned(SIZE);
+    p = *fairq_take(q);
+    ip_decrement_ttl(p.data, 4);
+    put16(p.data + s.upper + 6, 0x1234);
+    memset(p.data - HEADROOM, 0xee, HEADROOM);
+    memcpy(elsewhere, q->memory, SIZE);
+    if (CHECK(fairq_restore(q, place, elsewhere, &p))) {
+        CHECK(p.data >= elsewhere && p.data < elsewhere + SIZE && p.partial);
+        CHECK_BYTES(p.data, s.data, s.len);
+    }
+    q->held[place].packet.len = SIZE;
+    CHECK(!fairq_restore(q, place, elsewhere, &p));
+    q->held[place].packet = (struct packet){.data = q->memory - 1, .len = 1};
+    CHECK(!fairq_restore(q, place, elsewhere, &p));
+}
+
 const struct test fairq_tests[] = {
     {"one flow leaves in order", one_flow_leaves_in_order},
     {"who sends little does not wait behind who sends much",
@@ -197,5 +268,8 @@ const struct test fairq_tests[] = {
     {"a packet more than there are places has no room",
      a_packet_more_than_there_are_places_has_no_room},
     {"random traffic stays whole", random_traffic_stays_whole},
+    {"what is left is told in the order of turns", what_is_left_is_told_in_the_order_of_turns},
+    {"what is left is as it was read, wherever it is now",
+     what_is_left_is_as_it_was_read_wherever_it_is_now},
     {0},
 };

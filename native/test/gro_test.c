@@ -1,6 +1,6 @@
 /*
  * Covers core/gro: whatever arrives, cutting what it wrote gives every packet back, byte for byte
- * and in its flow's order; and what ought to be merged is.
+ * and in its flow's order; what ought to be merged is; and what was received stays as it was.
  */
 #include "../core/gro.h"
 #include "../core/gso.h"
@@ -24,6 +24,7 @@ enum {
 /* What went in and what came out, per flow: source ports from 0, destination ports 80 and 81. */
 struct log {
     struct sample in[LISTS][PACKETS_MAX], out[LISTS][PACKETS_MAX];
+    const uint8_t *given[LISTS][PACKETS_MAX]; /* what `in` is a copy of */
     size_t ins[LISTS], outs[LISTS];
     unsigned writes;
 };
@@ -96,6 +97,7 @@ static void receive(struct gro *gro, struct log *log, const struct sample *s, bo
     struct packet p = {.data = s->data, .len = s->len, .verified = verified};
     CHECK_EQ(ip_parse(s->data, s->len, &p.ip), DROP_NONE);
     size_t flow = list_of(s->data + s->upper);
+    log->given[flow][log->ins[flow]] = s->data;
     log->in[flow][log->ins[flow]++] = copy_of(s->data, s->len);
     gro_receive(gro, &p);
 }
@@ -117,6 +119,7 @@ static void check_same(struct log *log)
             continue;
         for (size_t i = 0; i < log->ins[flow]; i++) {
             struct sample *in = &log->in[flow][i], *out = &log->out[flow][i];
+            CHECK_BYTES(log->given[flow][i], in->data, in->len);
             ignore_id(in);
             ignore_id(out);
             if (CHECK_EQ(out->len, in->len))

@@ -37,6 +37,7 @@ struct test {
     M(capture)                                                                                     \
     M(memory)                                                                                      \
     M(corpus)                                                                                      \
+    M(journal)                                                                                     \
     M(rcu)                                                                                         \
     M(counters)
 #define DECLARE(module) extern const struct test module##_tests[];

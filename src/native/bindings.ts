@@ -37,7 +37,10 @@ export interface OpenOptions {
   readonly adopt: Fds;
 }
 
-/** What one daemon can take over from another: the descriptors with packets in their queues, by name. */
+/**
+ * What one daemon can take over from another: the descriptors with packets in their queues, by name, and that of the
+ * memory where workers keep what they have in their hands, which is only for who goes on after one that died.
+ */
 export const FD_NAMES = ["tun", "underlay4", "underlay6", "journal"] as const;
 export type FdName = (typeof FD_NAMES)[number];
 export type Fds = { readonly [name in FdName]?: number };

@@ -36,7 +36,7 @@ def say(*words):
 
 
 def spawn(arguments, pass_kept):
-    """Starts a process of the service. Descriptors that are passed on are moved to 3 and up first."""
+    """Starts a process of the service. Descriptors that are passed on are moved to 3 and up last: they replace ours."""
     pid = os.fork()
     if pid != 0:
         return pid
@@ -45,6 +45,10 @@ def spawn(arguments, pass_kept):
         env.update(MAINPID=str(main))
     if WATCHDOG_S > 0:
         env.update(WATCHDOG_USEC=str(int(WATCHDOG_S * 1e6)), WATCHDOG_PID=str(os.getpid()))
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(output_write, 1)
+    os.dup2(output_write, 2)
     if pass_kept and kept:
         high = [os.dup2(fd, 100 + i, inheritable=False) for i, (_, fd) in enumerate(kept)]
         for i, fd in enumerate(high):
@@ -54,10 +58,6 @@ def spawn(arguments, pass_kept):
             LISTEN_FDS=str(len(kept)),
             LISTEN_FDNAMES=":".join(name for name, _ in kept),
         )
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(output_write, 1)
-    os.dup2(output_write, 2)
     os.execvpe(arguments[0], arguments, env)
 
 
