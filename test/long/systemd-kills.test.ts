@@ -1,25 +1,20 @@
 /**
- * Kills of a service's processes under a real systemd, at moments that a seed draws, under traffic both ways: of the
- * daemon, of the one that takes over from it, of the command that waits for that, and of all at once.
+ * Kills of a service's processes under a real systemd and under traffic both ways: one after the other, all at once, and,
+ * at moments that a seed draws, while another process takes over or systemd itself is replaced.
  *
  *     WEFT_KILLS=100 WEFT_SEED=1 npm run test:long
  */
 import { setTimeout as delay } from "node:timers/promises";
 import test from "ava";
 import { Chance } from "../faults/chance.js";
-import { recordFinding } from "../support/findings.js";
 import type { Process } from "../support/machine.js";
-import { harmOf, SystemService } from "../support/system-service.js";
+import { SystemService } from "../support/system-service.js";
+import { underTraffic } from "./under-traffic.js";
 
 const KILLS = Number(process.env["WEFT_KILLS"] ?? 12);
 const SEED = Number(process.env["WEFT_SEED"] ?? 1);
 /** Longer than a takeover lasts. */
 const TAKEOVER_MS = 600;
-/** Packets that a worker has in hand at most. */
-const BATCH = 128;
-const PAUSE_MS = 500;
-/** What a busy machine may add to it. */
-const SLACK_MS = Number(process.env["WEFT_SLACK_MS"] ?? 1500);
 
 const ROLES = ["daemon", "next daemon", "command", "all"] as const;
 
@@ -28,46 +23,78 @@ function roleOf({ inside, command }: Process, main: number): (typeof ROLES)[numb
   return / restart$/.test(command) ? "command" : "next daemon";
 }
 
-test("a service whose processes are killed while another one takes over carries packets again soon", async (t) => {
+test.serial("systemd: kills while another process takes over", async (t) => {
   t.timeout(60_000 + KILLS * 20_000);
   const service = await SystemService.start(t.teardown);
   const { machine } = service;
-  const worst = { lost: 0, silenceMs: 0 };
-  let happened = 0;
   for (let seed = SEED; seed < SEED + KILLS; seed++) {
     const chance = new Chance(seed);
     const whom = chance.pick(ROLES);
     const afterMs = chance.between(0, TAKEOVER_MS);
-    const main = await service.status();
-    let code = 0;
-    let killed = 0;
-    const accounts = await service.traffic(async () => {
+    const { pid: main } = await service.active();
+    const row = {
+      row: "H2",
+      fault: `while another process takes over (systemctl reload), SIGKILL ends: ${whom}`,
+      deaths: 1,
+      pauseMs: 500,
+    };
+    await underTraffic(t, service, row, async () => {
       const reload = machine.tryRun("systemctl", ["reload", "weftd"]);
       await delay(afterMs);
       const processes = await machine.processes(/^\S*node .*weft/);
-      const victims = processes.filter((each) => whom === "all" || roleOf(each, main.pid) === whom);
+      const victims = processes.filter((each) => whom === "all" || roleOf(each, main) === whom);
       for (const { pid } of victims) process.kill(pid, "SIGKILL");
-      killed = victims.length;
-      ({ code } = await reload);
+      const { code } = await reload;
+      t.log(`seed ${seed}: ${victims.length} killed after ${Math.round(afterMs)} ms, reload: ${code}`);
       await service.active();
     });
-    const { sent, lost, duplicated, corrupt, silenceMs } = harmOf(accounts);
-    if (killed > 0) happened++;
-    t.log(
-      `seed ${seed}: ${whom} after ${Math.round(afterMs)} ms, ${killed} killed, reload ended with ${code}: ` +
-        `of ${sent} ${lost} lost, silent for ${silenceMs.toFixed(1)} ms`,
-    );
-    t.true(lost <= (killed > 0 ? BATCH : 0), `seed ${seed}: ${lost} lost`);
-    t.deepEqual({ duplicated, corrupt }, { duplicated: 0, corrupt: 0 }, `seed ${seed}`);
-    t.true(silenceMs <= PAUSE_MS + SLACK_MS, `seed ${seed}: silent for ${silenceMs} ms`);
-    worst.lost = Math.max(worst.lost, lost);
-    worst.silenceMs = Math.max(worst.silenceMs, silenceMs);
   }
-  recordFinding({
-    row: "H2",
-    fault: "under a real systemd, processes of the service are killed while another one takes over",
-    test: "test/long/systemd-kills.test.ts",
-    bound: `${PAUSE_MS} ms without a packet, lost: what a worker has in hand`,
-    measured: `${happened} kills of ${KILLS} reloads: silent for ${worst.silenceMs.toFixed(0)} ms, ${worst.lost} lost at worst`,
+});
+
+test.serial("systemd: kills one after the other", async (t) => {
+  t.timeout(300_000);
+  const service = await SystemService.start(t.teardown);
+  const { machine } = service;
+  const row = { row: "H1", deaths: 1, pauseMs: 250 };
+
+  const whole = { ...row, fault: "systemctl kill --kill-whom=all -s KILL", deaths: 1 };
+  await underTraffic(t, service, whole, async () => {
+    const { pid } = await service.status();
+    await machine.run("systemctl", ["kill", "--kill-whom=all", "--signal=KILL", "weftd"]);
+    await service.another(pid);
   });
+
+  const twice = { ...row, fault: "two kills within 100 ms", deaths: 2, pauseMs: 350 };
+  await underTraffic(t, service, twice, async () => {
+    for (let i = 0; i < 2; i++) {
+      const [victim] = await machine.processes(/weftd/);
+      if (victim !== undefined) process.kill(victim.pid, "SIGKILL");
+      await delay(80);
+    }
+    await service.active();
+  });
+
+  for (const command of ["daemon-reexec", "daemon-reload"]) {
+    await underTraffic(t, service, { ...row, fault: `systemctl ${command}, then a kill` }, async () => {
+      await machine.run("systemctl", [command]);
+      t.is(await service.property("NFileDescriptorStore"), "2");
+      await service.kill("SIGKILL");
+    });
+  }
+
+  const chance = new Chance(SEED);
+  const many = {
+    ...row,
+    fault: `${KILLS} kills in a row, 1 to 2 s apart, ready or not`,
+    deaths: KILLS,
+  };
+  await underTraffic(t, service, many, async () => {
+    for (let i = 0; i < KILLS; i++) {
+      const [victim] = await machine.processes(/weftd/);
+      if (victim !== undefined) process.kill(victim.pid, "SIGKILL");
+      await delay(chance.between(1000, 2000));
+    }
+    await service.active();
+  });
+  t.true(Number(await service.property("NRestarts")) >= KILLS);
 });

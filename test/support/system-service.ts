@@ -13,7 +13,7 @@ import type { Etcd } from "./etcd.js";
 import { EtcdBed } from "./etcd-bed.js";
 import { Bed, type Pod } from "./hosts.js";
 import { Ledger, type StreamAccount } from "./ledger.js";
-import { Machine } from "./machine.js";
+import { Machine, type Process } from "./machine.js";
 import { Overlay } from "./overlay.js";
 import { type OnCleanup, until } from "./process.js";
 import { mustPing } from "./traffic.js";
@@ -30,8 +30,10 @@ export interface Harm {
   readonly lost: number;
   readonly duplicated: number;
   readonly corrupt: number;
-  /** The longest time without a packet in either direction. */
+  /** The longest time without a packet in one direction. */
   readonly silenceMs: number;
+  /** Sent in a millisecond. */
+  readonly perMs: number;
 }
 
 export class SystemService {
@@ -94,20 +96,35 @@ export class SystemService {
     return line.trim();
   }
 
-  /** Waits until a daemon whose pid in the machine is not `pid` says that it is ready. */
-  async another(pid: number, timeoutMs = 30_000): Promise<Status> {
+  /** The main process. */
+  async main(): Promise<Process> {
+    const { pid } = await this.status();
+    const main = (await this.machine.processes(/weftd/)).find(({ inside }) => inside === pid);
+    if (main === undefined) throw new Error(`there is no process ${pid}`);
+    return main;
+  }
+
+  /** Ends the main process, and waits for another one. */
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    const { pid, inside } = await this.main();
+    process.kill(pid, signal);
+    await this.another(inside);
+  }
+
+  /** Waits until a daemon whose pid in the machine is not `pid` says that it carries packets. */
+  async another(pid: number): Promise<Status> {
     return until(
       "another daemon",
       async () => {
         const status = await this.status().catch(() => null);
-        return status !== null && status.pid !== pid && status.health.state === "ready" ? status : null;
+        return status !== null && status.pid !== pid && status.health.state !== "starting" ? status : null;
       },
-      timeoutMs,
+      30_000,
     );
   }
 
-  /** Waits until systemd takes the service for active, with a main process that is ready. */
-  async active(timeoutMs = 30_000): Promise<Status> {
+  /** Waits until systemd takes the service for active, with a main process that carries packets. */
+  async active(): Promise<Status> {
     return until(
       "an active service",
       async () => {
@@ -116,7 +133,7 @@ export class SystemService {
         const [state, main] = [await this.property("ActiveState"), await this.property("MainPID")];
         return state === "active" && main === String(status.pid) ? status : null;
       },
-      timeoutMs,
+      30_000,
     );
   }
 
@@ -145,5 +162,6 @@ export function harmOf(accounts: Accounts): Harm {
     duplicated: sum("duplicated"),
     corrupt: sum("corrupt"),
     silenceMs: Math.max(...accounts.map(({ silenceUs }) => silenceUs)) / 1000,
+    perMs: accounts.reduce((all, { sent, milliseconds }) => all + sent / milliseconds, 0),
   };
 }

@@ -1,0 +1,52 @@
+/** What tests of the service under a real systemd have in common: something happens under traffic, and is judged. */
+import type { ExecutionContext } from "ava";
+import { recordFinding } from "../support/findings.js";
+import { type Harm, harmOf, type SystemService } from "../support/system-service.js";
+
+/** Packets that a worker has in hand at most. */
+const BATCH = 128;
+/** What a busy machine may add to a pause. */
+const SLACK_MS = Number(process.env["WEFT_SLACK_MS"] ?? 1500);
+
+export interface Row {
+  readonly row: string;
+  readonly fault: string;
+  /** How often a daemon ends without warning: each time takes what a worker has in hand. */
+  readonly deaths: number;
+  /** The longest time that may pass without a packet in one direction. */
+  readonly pauseMs: number;
+  /** How long packets find no way at all, because the device is gone: what is sent then is lost. */
+  readonly goneMs?: () => number;
+  readonly perSecond?: number;
+}
+
+/** Does something under traffic both ways, records what came of it and holds it to the row's bounds. */
+export async function underTraffic(
+  t: ExecutionContext,
+  service: SystemService,
+  row: Row,
+  act: () => Promise<void>,
+): Promise<Harm> {
+  const harm = harmOf(await service.traffic(act, row.perSecond));
+  const { sent, lost, duplicated, corrupt, silenceMs, perMs } = harm;
+  const gone = row.goneMs?.() ?? 0;
+  const mostLost = Math.round(row.deaths * BATCH + gone * perMs);
+  const measured = `of ${sent} packets ${lost} lost, ${duplicated} duplicated, silent for ${silenceMs.toFixed(1)} ms`;
+  t.log(`${row.row} ${row.fault}: ${measured}`);
+  recordFinding({
+    row: row.row,
+    fault: `under a real systemd: ${row.fault}`,
+    test: `npm run test:long: ${t.title}`,
+    bound: `${bound(row)}, 0 duplicated, silent for ${row.pauseMs} ms`,
+    measured,
+  });
+  t.true(lost <= mostLost, `${row.fault}: ${lost} lost, and may be ${mostLost}`);
+  t.deepEqual({ duplicated, corrupt }, { duplicated: 0, corrupt: 0 }, row.fault);
+  t.true(silenceMs <= row.pauseMs + SLACK_MS, `${row.fault}: silent for ${silenceMs} ms`);
+  return harm;
+}
+
+function bound({ deaths, goneMs }: Row): string {
+  if (goneMs !== undefined) return "lost what is sent in between";
+  return deaths === 0 ? "0 lost" : `0 lost but a batch in a worker's hands, ${deaths} times`;
+}
