@@ -16,11 +16,11 @@ const SEED = Number(process.env["WEFT_SEED"] ?? 1);
 /** Longer than a takeover lasts. */
 const TAKEOVER_MS = 600;
 
-const ROLES = ["daemon", "next daemon", "command", "all"] as const;
+const ROLES = ["the daemon", "the next one", "weft restart", "all of them"] as const;
 
 function roleOf({ inside, command }: Process, main: number): (typeof ROLES)[number] {
-  if (inside === main) return "daemon";
-  return / restart$/.test(command) ? "command" : "next daemon";
+  if (inside === main) return "the daemon";
+  return / restart$/.test(command) ? "weft restart" : "the next one";
 }
 
 test.serial("systemd: kills while another process takes over", async (t) => {
@@ -34,7 +34,7 @@ test.serial("systemd: kills while another process takes over", async (t) => {
     const { pid: main } = await service.active();
     const row = {
       row: "H2",
-      fault: `while another process takes over (systemctl reload), SIGKILL ends: ${whom}`,
+      fault: `SIGKILL in the midst of systemctl reload, to ${whom}`,
       deaths: 1,
       pauseMs: 500,
     };
@@ -42,7 +42,7 @@ test.serial("systemd: kills while another process takes over", async (t) => {
       const reload = machine.tryRun("systemctl", ["reload", "weftd"]);
       await delay(afterMs);
       const processes = await machine.processes(/^\S*node .*weft/);
-      const victims = processes.filter((each) => whom === "all" || roleOf(each, main) === whom);
+      const victims = processes.filter((each) => whom === "all of them" || roleOf(each, main) === whom);
       for (const { pid } of victims) process.kill(pid, "SIGKILL");
       const { code } = await reload;
       t.log(`seed ${seed}: ${victims.length} killed after ${Math.round(afterMs)} ms, reload: ${code}`);
@@ -57,7 +57,7 @@ test.serial("systemd: kills one after the other", async (t) => {
   const { machine } = service;
   const row = { row: "H1", deaths: 1, pauseMs: 250 };
 
-  const whole = { ...row, fault: "systemctl kill --kill-whom=all -s KILL", deaths: 1 };
+  const whole = { ...row, fault: "systemctl kill --kill-whom=all -s KILL" };
   await underTraffic(t, service, whole, async () => {
     const { pid } = await service.status();
     await machine.run("systemctl", ["kill", "--kill-whom=all", "--signal=KILL", "weftd"]);
