@@ -8,7 +8,7 @@
  *   starts its workers, who wait for a
  *   datagram at the socket
  *   PUT /handover/pause {the same}    ──►  its workers carry what they have read to its end, and stop;
- *                                          it sends the datagram, and begins an answer
+ *                                          the last one sends the datagram; it begins an answer
  *   PUT /handover/end                 ──►  closes its listeners, answers, and ends without touching anything
  *
  * Packets wait in the queues only for the time that it takes one thread to wake another: on either side, no JavaScript
@@ -148,10 +148,15 @@ export class Succession {
     // What the workers have in their hands they carry to its end themselves; the successor's begin with nothing.
     const { journal: _, ...queues } = this.dataplane.fds;
     const fds = Object.entries({ ...queues, lock: this.lock });
-    this.#send(
-      socket,
-      fds.map(([, fd]) => fd),
-    );
+    try {
+      this.native.sendDatagram(
+        socket,
+        Buffer.of(0),
+        fds.map(([, fd]) => fd),
+      );
+    } catch (error) {
+      throw unreachable(error);
+    }
     this.#heir = socket;
     return {
       version,
@@ -166,13 +171,12 @@ export class Succession {
   pause({ socket }: HandoverRequest): ByteStream {
     if (socket !== this.#heir) throw new WeftError("another weftd has begun to take over since");
     if (this.#silence !== null) throw new WeftError("the workers are stopped already");
-    this.dataplane.pause();
     this.#stopped = true;
     try {
-      this.#send(socket, []);
+      this.dataplane.pause(socket);
     } catch (error) {
       this.#goOn();
-      throw error;
+      throw unreachable(error);
     }
     const silence = setTimeout(() => this.#goOn(), SILENCE_MS);
     this.#silence = silence;
@@ -201,14 +205,10 @@ export class Succession {
     this.dataplane.start();
     this.log.warn("the next weftd did not take over; going on");
   }
+}
 
-  #send(socket: string, fds: readonly number[]): void {
-    try {
-      this.native.sendDatagram(socket, Buffer.of(0), fds);
-    } catch (cause) {
-      throw new WeftError(`cannot hand over: ${(cause as Error).message}`, undefined, { cause });
-    }
-  }
+function unreachable(cause: unknown): WeftError {
+  return new WeftError(`cannot hand over: ${(cause as Error).message}`, undefined, { cause });
 }
 
 /** Whether a service manager started this process, and hears it (sd_notify(3)). */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "../io/engine.h"
 #include "../io/worker.h"
@@ -210,13 +211,16 @@ static napi_value dataplane_start(napi_env env, napi_callback_info info)
 
 static napi_value dataplane_pause(napi_env env, napi_callback_info info)
 {
-    napi_value argument;
+    napi_value values[2];
     struct handle *handle;
-    if (!binding_get_arguments(env, info, &argument, 1) ||
-        (handle = get_handle(env, argument)) == NULL)
+    char gate[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    if (!binding_get_arguments(env, info, values, 2) ||
+        (handle = get_handle(env, values[0])) == NULL)
         return NULL;
-    engine_pause(handle->engine);
-    return binding_undefined(env);
+    /* null is no text */
+    bool named = get_string(env, values[1], gate, sizeof gate) > 0;
+    int error = engine_pause(handle->engine, named ? gate : NULL);
+    return error == 0 ? binding_undefined(env) : binding_throw_errno(env, error, "sendmsg");
 }
 
 static napi_value dataplane_replace_tables(napi_env env, napi_callback_info info)

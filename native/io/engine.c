@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "../sys/unixdgram.h"
 #include "worker.h"
 
 static int open_underlays(struct engine *e, const struct engine_options *o, struct failure *failure)
@@ -61,10 +62,22 @@ int engine_start(struct engine *e, int gate)
     return error;
 }
 
-void engine_pause(struct engine *e)
+int engine_pause(struct engine *e, const char *gate)
 {
+    e->gate = gate;
+    e->gate_error = 0;
+    atomic_store(&e->stopping, e->worker_count);
     for (unsigned i = 0; i < e->worker_count; i++)
         worker_stop(e->workers[i]);
+    for (unsigned i = 0; i < e->worker_count; i++)
+        worker_join(e->workers[i]);
+    return e->gate_error;
+}
+
+void engine_stopped(struct engine *e)
+{
+    if (atomic_fetch_sub(&e->stopping, 1) == 1 && e->gate != NULL)
+        e->gate_error = -unixdgram_send(e->gate, "", 1, NULL, 0);
 }
 
 bool engine_advanced(struct engine *e)
@@ -142,6 +155,8 @@ void engine_free(struct engine *e)
 {
     if (e == NULL)
         return;
+    if (e->workers[e->worker_count - 1] != NULL) /* else none was started */
+        engine_pause(e, NULL);
     for (unsigned i = 0; i < e->worker_count; i++)
         worker_destroy(e->workers[i]);
     underlay_close(&e->underlays[0]);

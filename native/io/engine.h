@@ -39,6 +39,9 @@ struct engine {
     struct captures captures;
     struct worker *workers[WORKERS_MAX];
     unsigned worker_count;
+    _Atomic unsigned stopping; /* workers that are to stop and have not */
+    const char *gate;
+    int gate_error;
     void (*notify)(void *context);
     void *notify_context;
 };
@@ -49,8 +52,14 @@ struct engine *engine_open(const struct engine_options *options, struct failure 
 /* Starts the workers, who wait until the descriptor `gate` can be read, unless that is -1. 0 or an errno. */
 int engine_start(struct engine *engine, int gate);
 
-/* Stops the workers, who carry what they have read to its end. They may be started again. */
-void engine_pause(struct engine *engine);
+/*
+ * Stops the workers, who carry what they have read to its end. They may be started again. The last one to stop sends a
+ * datagram to the unix socket `gate`, unless that is null: other workers may wait for it. Returns 0 or the errno of that.
+ */
+int engine_pause(struct engine *engine, const char *gate);
+
+/* For a worker that has stopped. */
+void engine_stopped(struct engine *engine);
 
 /*
  * Whether every worker has gone through its loop since the last call, or never was asked. To be called every now and

@@ -99,10 +99,18 @@ int worker_start(struct worker *w, int gate)
 
 void worker_stop(struct worker *w)
 {
-    if (!w->started)
+    if (!w->started) {
+        engine_stopped(w->engine);
         return;
+    }
     atomic_store(&w->stopping, true);
     eventfd_write(w->wake_fd, 1);
+}
+
+void worker_join(struct worker *w)
+{
+    if (!w->started)
+        return;
     pthread_join(w->thread, NULL);
     atomic_store(&w->stopping, false);
     w->started = false;
@@ -120,7 +128,6 @@ void worker_destroy(struct worker *w)
 {
     if (w == NULL)
         return;
-    worker_stop(w);
     if (w->epoll_fd >= 0)
         close(w->epoll_fd);
     if (w->wake_fd >= 0)
@@ -275,14 +282,9 @@ static void take_up(struct worker *w)
     j->again = false;
 }
 
-static void *run(void *argument)
+static void carry(struct worker *w)
 {
-    struct worker *w = argument;
     struct epoll_event events[SOURCES];
-    struct pollfd first[2] = {{.fd = w->gate, .events = POLLIN},
-                              {.fd = w->wake_fd, .events = POLLIN}};
-    if (w->gate >= 0 && poll(first, 2, -1) > 0 && first[0].revents == 0)
-        return NULL; /* stopped: the packets are another's, and so is what the queue has to say */
     take_up(w);
     while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
         counter_bump(&w->rounds, 1);
@@ -297,5 +299,20 @@ static void *run(void *argument)
     enter(w);
     worker_transmit_rest(w);
     leave(w);
+}
+
+static void *run(void *argument)
+{
+    struct worker *w = argument;
+    struct pollfd first[2] = {{.fd = w->wake_fd, .events = POLLIN},
+                              {.fd = w->gate, .events = POLLIN}};
+    if (w->gate >= 0)
+        poll(first, 2, -1);
+    /* Where it was stopped at the gate, the packets are another's. */
+    if (w->gate < 0 || first[1].revents != 0)
+        carry(w);
+    while (!atomic_load(&w->stopping))
+        poll(first, 1, -1); /* it could not go on */
+    engine_stopped(w->engine);
     return NULL;
 }

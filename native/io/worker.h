@@ -22,8 +22,11 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
 /* Starts its thread, which waits first until the descriptor `gate` can be read, unless that is -1. 0 or an errno. */
 int worker_start(struct worker *worker, int gate);
 
-/* Stops its thread, if it runs; what it has read is carried to its end. It may be started again. */
+/* Has its thread stop, once what it has read is carried to its end; it then calls engine_stopped. */
 void worker_stop(struct worker *worker);
+
+/* Waits until it has. The worker may be started again. */
+void worker_join(struct worker *worker);
 
 /*
  * Whether the thread has gone through its loop since the last call; true the first time. Wakes it, so that one that
@@ -31,7 +34,7 @@ void worker_stop(struct worker *worker);
  */
 bool worker_advanced(struct worker *worker);
 
-/* Stops its thread, if it runs, and frees it. Null is fine. */
+/* Frees it; its thread must have stopped. Null is fine. */
 void worker_destroy(struct worker *worker);
 
 const struct counters *worker_counters(const struct worker *worker);

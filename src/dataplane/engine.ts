@@ -179,9 +179,12 @@ export class Dataplane {
     return this.#native.trace(this.#engine, peer, bytes);
   }
 
-  /** Stops the workers; the packets then wait for `start`, here or in a process that has the descriptors. */
-  pause(): void {
-    this.#native.pause(this.#engine);
+  /**
+   * Stops the workers; the packets then wait for `start`, here or in a process that has the descriptors. The last one to
+   * stop sends a datagram to the unix socket `gate`, if there is one; throws when that cannot be.
+   */
+  pause(gate: string | null = null): void {
+    this.#native.pause(this.#engine, gate);
   }
 
   /** Whether every worker moved since the last call: to be called every now and then. */

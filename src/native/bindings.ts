@@ -117,8 +117,11 @@ export interface Native {
   open(options: OpenOptions): OpenResult;
   /** Starts the workers; they wait first until the descriptor `gate` can be read, unless that is null. */
   start(engine: EngineHandle, gate: number | null): void;
-  /** Stops the workers, who carry what they have read to its end. `start` starts them again. */
-  pause(engine: EngineHandle): void;
+  /**
+   * Stops the workers, who carry what they have read to its end; the last one sends a datagram to the unix socket `gate`,
+   * unless that is null, and an error of that is thrown. `start` starts them again.
+   */
+  pause(engine: EngineHandle, gate: string | null): void;
   /** Replaces all tables at once under running traffic. Idempotent. Copies its arguments. */
   replaceTables(
     engine: EngineHandle,
