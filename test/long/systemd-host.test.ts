@@ -21,7 +21,7 @@ test("systemd: a host in trouble", async (t) => {
   const { service, etcd } = await SystemService.startWithEtcd(t.teardown);
   const { machine } = service;
   const systemctl = (verb: string): Promise<string> => machine.run("systemctl", [verb, "weftd"]);
-  const row = { row: "H1", deaths: 1, pauseMs: 250 };
+  const row = { row: "H1", pauseMs: 250 };
 
   const network = async (): Promise<string> =>
     (await machine.run("ip", ["-brief", "address", "show", "weft0"])) +
@@ -31,7 +31,6 @@ test("systemd: a host in trouble", async (t) => {
   const stopped = {
     row: "H2",
     fault: "systemctl stop, and start half a second later",
-    deaths: 0,
     pauseMs: 1000,
     goneMs: () => goneMs,
   };
@@ -82,7 +81,7 @@ test("systemd: a host in trouble", async (t) => {
     await machine.run("umount", ["--lazy", STATE]);
   }
 
-  const hand = { row: "H2", fault: "weft restart in a shell is refused", deaths: 0, pauseMs: 50 };
+  const hand = { row: "H2", fault: "weft restart in a shell is refused", pauseMs: 50 };
   await underTraffic(t, service, hand, async () => {
     const { pid } = await service.status();
     const { code, stderr } = await machine.tryRun("weft", ["restart"]);
@@ -92,7 +91,7 @@ test("systemd: a host in trouble", async (t) => {
   });
 
   for (let i = 0; i < 3; i++) {
-    const both = { row: "H2", fault: "systemctl restart in the midst of a reload", deaths: 0, pauseMs: 500 };
+    const both = { row: "H2", fault: "systemctl restart in the midst of a reload", pauseMs: 500 };
     await underTraffic(t, service, both, async () => {
       const reload = machine.tryRun("systemctl", ["reload", "weftd"]);
       await delay(150 + 150 * i);
@@ -102,7 +101,7 @@ test("systemd: a host in trouble", async (t) => {
     });
   }
 
-  const journal = { row: "H1", fault: "the journal's daemon is killed", deaths: 0, pauseMs: 50 };
+  const journal = { row: "H1", fault: "the journal's daemon is killed", pauseMs: 50 };
   await underTraffic(t, service, journal, async () => {
     const { pid } = await service.status();
     await machine.run("systemctl", ["kill", "--signal=KILL", "systemd-journald"]);
@@ -131,7 +130,7 @@ test("systemd: a host in trouble", async (t) => {
     await group.remove();
   }
 
-  const hangs = { row: "H6", fault: "it is stopped (SIGSTOP)", deaths: 1, pauseMs: 10_000, perSecond: SLOW };
+  const hangs = { row: "H6", fault: "it is stopped (SIGSTOP)", pauseMs: 10_000, perSecond: SLOW };
   await underTraffic(t, service, hangs, async () => {
     const { pid } = await service.status();
     process.kill((await service.main()).pid, "SIGSTOP");
@@ -144,7 +143,6 @@ test("systemd: a host in trouble", async (t) => {
     const slow = {
       row: "H29",
       fault: `it gets a tenth of a processor for ${THROTTLED_MS / 1000} s`,
-      deaths: 0,
       pauseMs: 250,
       perSecond: SLOW,
     };

@@ -17,7 +17,7 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
   t.timeout(600_000);
   const service = await SystemService.start(t.teardown);
   const { machine, pods } = service;
-  const planned = { row: "H2", deaths: 0, pauseMs: 250 };
+  const planned = { row: "H2", pauseMs: 250 };
   const analysis = await machine.run("systemd-analyze", ["security", "--no-pager", "weftd"]);
   const [, exposure = ""] = /exposure level for weftd.service: ([\d.]+)/.exec(analysis) ?? [];
   t.log(`systemd-analyze security: ${exposure}`);
@@ -54,7 +54,7 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
   });
 
   for (const signal of ["KILL", "SEGV"]) {
-    const crash = { row: signal === "KILL" ? "H1" : "H4", fault: `SIG${signal}`, deaths: 1, pauseMs: 250 };
+    const crash = { row: signal === "KILL" ? "H1" : "H4", fault: `SIG${signal}`, pauseMs: 250 };
     await underTraffic(t, service, crash, async () => {
       await machine.run("systemctl", ["kill", "--kill-who=main", `--signal=${signal}`, "weftd"]);
       pid = (await service.another(pid)).pid;
