@@ -146,8 +146,7 @@ export class Succession {
       );
     }
     // What the workers have in their hands they carry to its end themselves; the successor's begin with nothing.
-    const { journal: _, ...queues } = this.dataplane.fds;
-    const fds = Object.entries({ ...queues, lock: this.lock });
+    const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock }).filter(([name]) => name !== "journal");
     try {
       this.native.sendDatagram(
         socket,
