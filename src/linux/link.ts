@@ -2,6 +2,7 @@
  * The TUN device as the host's network sees it: MTU, queue, addresses, and one route per family, the overlay's network
  * to the device. Declarative: what is missing is added, what is no longer wanted is removed.
  */
+import { totalmem } from "node:os";
 import { WeftError } from "../config/errors.js";
 import { type Cidr, network } from "../net/cidr.js";
 import type { Family } from "../net/ip.js";
@@ -25,6 +26,9 @@ import {
  */
 const TX_QUEUE_LENGTH = 50_000;
 
+/** What a packet in that queue can hold: the largest super-packet. The kernel counts packets, not bytes. */
+const SUPER_PACKET = 65_536;
+
 /** RFC 8200 §5: a link with a smaller MTU cannot carry IPv6, and the kernel takes IPv6 off it. */
 const IPV6_MIN_MTU = 1280;
 
@@ -39,6 +43,14 @@ export interface TunSettings {
   readonly addresses: readonly Cidr[];
   /** The overlay's networks, at most one per family. */
   readonly networks: readonly Cidr[];
+}
+
+/**
+ * The length of the TUN's queue on a host with `memory` bytes. Full of super-packets, which one UDP sender can see to
+ * because the kernel charges them to no socket, the queue must not take more than a quarter of it.
+ */
+export function txQueueLength(memory: number): number {
+  return Math.min(TX_QUEUE_LENGTH, Math.floor(memory / 4 / SUPER_PACKET));
 }
 
 /**
@@ -57,7 +69,7 @@ export function configureTun(netlink: Netlink, tun: TunSettings): void {
   const ipv6 = link.ipv6 && mtu >= IPV6_MIN_MTU;
   netlink.change(
     `set MTU ${mtu} and queue of ${link.name}`,
-    linkConfigure(ifindex, { mtu, txQueueLength: TX_QUEUE_LENGTH, ipv6 }),
+    linkConfigure(ifindex, { mtu, txQueueLength: txQueueLength(totalmem()), ipv6 }),
   );
   netlink.change(`set ${link.name} up`, linkUp(ifindex));
 

@@ -4,8 +4,10 @@
  *   [a] eth0 10.99.0.1/24, fd99::1/64 ──── eth0 [b]
  *    └─ weft0: a TUN that nobody serves
  */
+import { totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import test, { type ExecutionContext } from "ava";
+import { txQueueLength } from "../../src/linux/link.js";
 import { Namespace, connect } from "../support/netns.js";
 import type { Task } from "./link-main.js";
 
@@ -74,7 +76,7 @@ test("sets MTU, queue, accept_local, addresses and one route per family, as ofte
       rest,
       {
         mtu: 1450,
-        txqlen: 50_000,
+        txqlen: txQueueLength(totalmem()),
         addresses: ["10.5.32.0/32", "fd05:0:0:4e::/128"], // and no link-local one
         routes: ["10.5.0.0/16 proto 87 scope 253", "fd05::/48 proto 87 scope 0"],
         acceptLocal: "1",
