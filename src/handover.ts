@@ -146,7 +146,9 @@ export class Succession {
       );
     }
     // What the workers have in their hands they carry to its end themselves; the successor's begin with nothing.
-    const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock }).filter(([name]) => name !== "journal");
+    const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock }).filter(
+      ([name]) => name !== "journal",
+    );
     try {
       this.native.sendDatagram(
         socket,
