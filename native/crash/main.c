@@ -1,7 +1,7 @@
 /*
  * Kills forwarders and counts packets: what one has in its hands when it dies, the next one must take up, once.
  *
- *   crash SEED KILLS WORKERS keep|forget
+ *   crash SEED KILLS udp|vxlan WORKERS keep|forget
  *
  * In a network namespace of its own, whose loopback is the underlay, this process is both the pods and the peer:
  *
@@ -25,12 +25,14 @@
 #include <unistd.h>
 
 #include "../core/checksum.h"
+#include "../core/vxlan.h"
 #include "../io/engine.h"
 #include "../io/uapi_compat.h"
 #include "../io/worker.h"
 
 enum {
-    PORT = 8285,
+    PORT = 8472,
+    VNI = 1,
     MTU = 1400,
     FLOWS = 4,         /* each way */
     WINDOW_MAX = 3000, /* packets under way: more than a worker carries in a turn */
@@ -54,6 +56,10 @@ struct course {
     bool inner_out; /* what is received is the inner packet, else what is sent is */
 };
 
+static const uint8_t own_mac[MAC_SIZE] = {2, 0, 0, 0, 0, 1},
+                     peer_mac[MAC_SIZE] = {2, 0, 0, 0, 0, 2};
+static enum format format;
+static size_t overhead; /* of the format */
 static uint64_t state;
 
 static uint32_t random_below(uint32_t n)
@@ -109,6 +115,9 @@ static void write_payload(uint8_t *out, uint32_t flow, uint32_t number, size_t l
 
 static void write_headers(uint8_t *out, uint32_t flow, uint32_t number, size_t payload)
 {
+    if (format == FORMAT_VXLAN)
+        vxlan_write(out, VNI, own_mac, peer_mac, ETHERTYPE_IPV4);
+    out += overhead;
     const struct sockaddr_in from = address(REMOTE, 0), to = address(POD, 0);
     size_t len = UDP_HEADER + payload;
     uint8_t *udp = out + IPV4_HEADER;
@@ -143,11 +152,11 @@ static bool valid_headers(const uint8_t *p, size_t len)
 /* Some packets of one flow, of one size, in one call: a super-packet at the TUN, a run at the socket. */
 static void send_burst(struct course *w)
 {
-    static uint8_t bytes[BURST * MTU];
+    static uint8_t bytes[BURST * (MTU + VXLAN_OVERHEAD)];
     uint8_t control[CMSG_SPACE(sizeof(uint16_t))] __attribute__((aligned(8))) = {0};
     uint32_t flow = random_below(FLOWS), n = random_below(3) == 0 ? 1 : 1 + random_below(BURST);
     size_t payload = PAYLOAD_MIN + random_below(PAYLOAD_MAX - PAYLOAD_MIN + 1);
-    size_t headers = w->inner_out ? 0 : HEADERS, size = headers + payload;
+    size_t headers = w->inner_out ? 0 : overhead + HEADERS, size = headers + payload;
     for (uint32_t i = 0; i < n; i++) {
         write_payload(bytes + i * size + headers, flow, w->sent[flow] + i, payload);
         if (headers > 0)
@@ -177,9 +186,10 @@ static void send_burst(struct course *w)
 static void account(struct course *w, const uint8_t *bytes, size_t len)
 {
     static uint8_t expected[PAYLOAD_MAX];
-    size_t headers = w->inner_out ? HEADERS : 0, payload = len - headers;
+    size_t headers = w->inner_out ? overhead + HEADERS : 0, payload = len - headers;
     uint32_t flow = len < headers + PAYLOAD_MIN ? FLOWS : get32(bytes + headers);
-    if (flow >= FLOWS || payload > PAYLOAD_MAX || (headers > 0 && !valid_headers(bytes, len))) {
+    if (flow >= FLOWS || payload > PAYLOAD_MAX ||
+        (headers > 0 && !valid_headers(bytes + overhead, len - overhead))) {
         w->corrupt++;
         return;
     }
@@ -233,12 +243,14 @@ static bool pump(struct course ways[2], uint64_t window, uint64_t more)
 
 static void set_tables(struct engine *e)
 {
-    struct self_row self = {.mtu = MTU, .source4 = {127, 0, 0, 1}, .port = PORT};
+    struct self_row self = {.vni = VNI, .mtu = MTU, .source4 = {127, 0, 0, 1}, .port = PORT};
     struct peer_row peer = {.address = {[10] = 0xff, 0xff, 127, 0, 0, 2}, .node = 2};
     struct route_row routes[2] = {
         {.prefix = {10, 42, 1}, .peer = ROUTE_LOCAL, .family = 4, .length = 24},
         {.prefix = {10, 42, 2}, .peer = 0, .family = 4, .length = 24},
     };
+    memcpy(self.mac[0], own_mac, MAC_SIZE);
+    memcpy(peer.mac, peer_mac, MAC_SIZE);
     int error =
         engine_replace_tables(e, 1, (const uint8_t *)&self, sizeof self, (const uint8_t *)&peer,
                               sizeof peer, (const uint8_t *)routes, sizeof routes);
@@ -249,7 +261,7 @@ static void set_tables(struct engine *e)
 static struct engine *open_engine(unsigned workers, const int adopt[ENGINE_FDS])
 {
     struct engine_options o = {.tun = "weft-crash",
-                               .format = FORMAT_UDP,
+                               .format = format,
                                .port = PORT,
                                .underlay4 = true,
                                .tso = true,
@@ -307,11 +319,11 @@ static void set_up(struct course ways[2], unsigned workers, int adopt[ENGINE_FDS
         bool ignored;
         adopt[i] = engine_fd(keeper, (enum engine_fd)i, &ignored);
     }
-    int peer = udp_socket(PEER, PORT, HOST, PORT);
+    int peer = udp_socket(PEER, PORT, NULL, 0), sender = udp_socket(PEER, 0, HOST, PORT);
     for (uint16_t i = 0; i < FLOWS; i++) {
         ways[0].from[i] = udp_socket(POD, 5000 + i, REMOTE, 6000);
         ways[0].to[i] = i == 0 ? peer : -1;
-        ways[1].from[i] = peer;
+        ways[1].from[i] = sender;
         ways[1].to[i] = udp_socket(POD, 7000 + i, NULL, 0);
     }
     ways[0].inner_out = true;
@@ -322,12 +334,14 @@ int main(int argc, char **argv)
     struct course ways[2] = {0};
     int adopt[ENGINE_FDS], ready[2];
     char byte;
-    if (argc != 5)
-        errx(2, "usage: crash SEED KILLS WORKERS keep|forget");
+    if (argc != 6)
+        errx(2, "usage: crash SEED KILLS udp|vxlan WORKERS keep|forget");
+    format = strcmp(argv[3], "vxlan") == 0 ? FORMAT_VXLAN : FORMAT_UDP;
+    overhead = format == FORMAT_VXLAN ? VXLAN_OVERHEAD : 0;
     state = strtoull(argv[1], NULL, 10);
-    unsigned kills = (unsigned)atoi(argv[2]), workers = (unsigned)atoi(argv[3]);
+    unsigned kills = (unsigned)atoi(argv[2]), workers = (unsigned)atoi(argv[4]);
     set_up(ways, workers, adopt);
-    if (strcmp(argv[4], "forget") == 0)
+    if (strcmp(argv[5], "forget") == 0)
         adopt[FD_JOURNAL] = -1;
     if (pipe(ready) < 0)
         err(1, "pipe");

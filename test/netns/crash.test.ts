@@ -6,6 +6,7 @@ import test from "ava";
 import { run } from "../support/process.js";
 
 const native = new URL("../../../native", import.meta.url).pathname;
+const KILLS = Number(process.env["WEFT_KILLS"] ?? 200);
 
 interface Account {
   readonly kills: number;
@@ -16,27 +17,30 @@ interface Account {
 }
 
 async function crash(
-  seed: number,
   kills: number,
+  format: "udp" | "vxlan",
   workers: number,
   journal: "keep" | "forget",
 ): Promise<Account> {
   await run("flock", [`${native}/Makefile`, "make", "--no-print-directory", "-C", native, "crash"]);
-  const printed = await run(`${native}/out/crash`, [`${seed}`, `${kills}`, `${workers}`, journal]);
-  return JSON.parse(printed) as Account;
+  const args = [1, kills, format, workers, journal].map(String);
+  return JSON.parse(await run(`${native}/out/crash`, args)) as Account;
 }
 
-for (const workers of [1, 2]) {
-  test(`H1: nothing is lost or repeated when forwarders with ${workers} worker${workers > 1 ? "s" : ""} are killed`, async (t) => {
-    const kills = Number(process.env["WEFT_KILLS"] ?? 300);
-    const { received, ...account } = await crash(workers, kills, workers, "keep");
-    t.deepEqual(account, { kills, lost: 0, duplicated: 0, corrupt: 0 });
-    t.true(received > kills);
+for (const [format, workers] of [
+  ["udp", 1],
+  ["udp", 2],
+  ["vxlan", 1],
+] as const) {
+  test(`H1: nothing is lost or repeated when forwarders are killed: ${format}, workers: ${workers}`, async (t) => {
+    const { received, ...account } = await crash(KILLS, format, workers, "keep");
+    t.deepEqual(account, { kills: KILLS, lost: 0, duplicated: 0, corrupt: 0 });
+    t.true(received > KILLS);
   });
 }
 
 test("H1: without the journal what a worker has in its hands is lost", async (t) => {
-  const { lost, duplicated, corrupt } = await crash(3, 50, 1, "forget");
+  const { lost, duplicated, corrupt } = await crash(50, "udp", 1, "forget");
   t.true(lost > 0);
   t.deepEqual({ duplicated, corrupt }, { duplicated: 0, corrupt: 0 });
 });
