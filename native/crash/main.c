@@ -286,9 +286,14 @@ static pid_t start_child(unsigned workers, const int adopt[ENGINE_FDS], int read
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     struct engine *e = open_engine(workers, adopt);
     set_tables(e);
-    if (engine_start(e, -1) != 0)
+    /* As in a takeover, and with the watchdog's question meanwhile. */
+    int gate[2];
+    if (pipe(gate) < 0 || engine_start(e, gate[0]) != 0)
         _exit(1);
     engine_advanced(e);
+    sched_yield();
+    if (write(gate[1], "", 1) != 1)
+        _exit(1);
     while (!engine_advanced(e))
         sched_yield();
     if (write(ready, "", 1) != 1)

@@ -1,7 +1,7 @@
 /*
  * What a worker has in its hands, in memory that outlives it: a file without a name (memfd_create(2)) that the service
  * manager keeps, as it keeps the queues. A worker that dies has read packets and not sent them yet; the one after it
- * finds them here, and how far the other came, and goes on from there (worker_take_up): nothing is lost, and nothing is
+ * finds them here, and how far the other came, and goes on from there (take_up in io/worker.c): nothing is lost, and nothing is
  * sent twice.
  *
  *   inputs    the packets read from the TUN that wait for their turn or have it (core/fairq); the last batch received

@@ -301,18 +301,25 @@ static void carry(struct worker *w)
     leave(w);
 }
 
+/* Waits until `fd` can be read, or the worker is to stop. Returns whether it can; with -1 it never can. */
+static bool wait_until_readable(struct worker *w, int fd)
+{
+    struct pollfd either[2] = {{.fd = w->wake_fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    while (!atomic_load(&w->stopping) && either[1].revents == 0) {
+        eventfd_t ignored;
+        poll(either, 2, -1);
+        eventfd_read(w->wake_fd, &ignored); /* worker_advanced's */
+    }
+    return either[1].revents != 0;
+}
+
 static void *run(void *argument)
 {
     struct worker *w = argument;
-    struct pollfd first[2] = {{.fd = w->wake_fd, .events = POLLIN},
-                              {.fd = w->gate, .events = POLLIN}};
-    if (w->gate >= 0)
-        poll(first, 2, -1);
-    /* Where it was stopped at the gate, the packets are another's. */
-    if (w->gate < 0 || first[1].revents != 0)
+    /* While it waits, and where it is stopped meanwhile, the packets are another's. */
+    if (w->gate < 0 || wait_until_readable(w, w->gate))
         carry(w);
-    while (!atomic_load(&w->stopping))
-        poll(first, 1, -1); /* it could not go on */
+    wait_until_readable(w, -1); /* one that could not go on */
     engine_stopped(w->engine);
     return NULL;
 }
