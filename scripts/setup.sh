@@ -76,6 +76,6 @@ if outdated dist/.built src test scripts bench tsconfig.json package.json; then
   say "compiling TypeScript"
   rm -rf dist
   npm run --silent build
-  chmod +x dist/src/weftd.js dist/src/weft.js # `npm install -g .` links to them
+  chmod +x dist/src/weftd.cjs dist/src/weft.js # `npm install -g .` links to them
   touch dist/.built
 fi

@@ -20,7 +20,8 @@ import { EXIT_FAILED, EXIT_LEFT, EXIT_OK, WeftError } from "./config/errors.js";
 import { type NetworkConfig, overlayNetworks } from "./config/network-config.js";
 import type { Options } from "./config/options.js";
 import { Dataplane } from "./dataplane/engine.js";
-import { type OpenSettings, readEstate, writeEstate } from "./dataplane/estate.js";
+import estates from "./dataplane/estate.cjs";
+import type { Inheritance, OpenSettings } from "./dataplane/inheritance.js";
 import { logEvent } from "./dataplane/events.js";
 import { explainOpenError } from "./dataplane/open-error.js";
 import { paced } from "./etcd/paced.js";
@@ -35,14 +36,8 @@ import { type TunSettings, checkNetworks, configureTun } from "./linux/link.js";
 import { Netlink } from "./linux/netlink.js";
 import { readSubnetEnv, writeSubnetEnv } from "./linux/subnet-env.js";
 import { type Underlay, chooseUnderlay } from "./linux/underlay.js";
-import {
-  type DataplaneEvent,
-  FD_NAMES,
-  type FdName,
-  type Native,
-  type OpenOptions,
-} from "./native/bindings.js";
-import { loadNative } from "./native/load.js";
+import { type DataplaneEvent, type FdName, type Native, type OpenOptions } from "./native/bindings.js";
+import load from "./native/load.cjs";
 import type { Family } from "./net/ip.js";
 import { type HandoverRequest, startAdmin } from "./observe/admin.js";
 import { Health } from "./observe/health.js";
@@ -52,7 +47,7 @@ import { type Notifier, createNotifier } from "./observe/notify.js";
 import { Rejections } from "./rejections.js";
 import { type Subject, reportCounters, reportPeers, reportRoutes, reportStatus } from "./report.js";
 import { checkSeparation, flagsWithoutEffect, hostSettings, tunSettings } from "./settings.js";
-import { type Inheritance, noteLasting } from "./resume.js";
+import resume from "./resume.cjs";
 import { FileRegistry } from "./static/registry.js";
 
 /** How often what nobody tells us about is looked at: the registry's state and the host's forwarding switches. */
@@ -92,7 +87,7 @@ export async function runDaemon(options: Options, inheritance: Inheritance): Pro
     await aborted(stop.signal);
     return EXIT_OK;
   } catch (error) {
-    if (error === STOPPED || error === LEFT) noteLasting(options.runDir);
+    if (error === STOPPED || error === LEFT) resume.noteLasting(options.runDir);
     if (error === STOPPED) return EXIT_OK;
     if (error === LEFT) return EXIT_LEFT;
     if (error === REPLACED) return EXIT_OK;
@@ -139,6 +134,8 @@ class Daemon implements Subject {
   readonly registry: Registry;
   readonly #options: Options;
   readonly #inheritance: Inheritance;
+  /** What carries packets since this process began. */
+  readonly #resumed: Dataplane | null;
   readonly #log: Log;
   readonly #stop: AbortController;
   readonly #native: Native;
@@ -168,7 +165,8 @@ class Daemon implements Subject {
     this.#log = log;
     this.#stop = stop;
     this.#rejections = new Rejections(log);
-    this.#native = loadNative();
+    this.#native = load.loadNative();
+    this.#resumed = inheritance.resumed && Dataplane.resumed(this.#native, inheritance.resumed);
     this.#netlink = new Netlink(this.#native);
     this.#notifier = this.#createNotifier();
     this.#health = new Health(({ state, reasons }) => {
@@ -247,7 +245,7 @@ class Daemon implements Subject {
     await this.registry.watch((snapshot) => this.#apply(snapshot), signal);
     if (predecessor === null) {
       this.carries = true;
-      if (this.dataplane !== this.#inheritance.resumed?.dataplane) this.dataplane.start();
+      if (this.dataplane !== this.#resumed) this.dataplane.start();
     } else {
       await this.#takeOver(predecessor, this.dataplane);
     }
@@ -272,7 +270,7 @@ class Daemon implements Subject {
     this.#notifier.stopping();
     for (const close of this.#closers.reverse()) await close();
     // Last: packets are carried to the end, and those that come then wait for the next daemon, where one is to come.
-    (this.dataplane ?? this.#inheritance.resumed?.dataplane)?.stop();
+    (this.dataplane ?? this.#resumed)?.stop();
     if (this.#lockFd >= 0) closeSync(this.#lockFd);
   }
 
@@ -293,7 +291,7 @@ class Daemon implements Subject {
     this.#notifier = this.#createNotifier();
     this.#notifier.takeOver();
     await predecessor.end(this.#log);
-    noteLasting(this.#options.runDir);
+    resume.noteLasting(this.#options.runDir);
     this.#log.info("taken over from the weftd that ran before");
     await this.#serve();
   }
@@ -357,7 +355,7 @@ class Daemon implements Subject {
   /** Tells the service manager every now and then that the event loop and all workers move. */
   #watch(everyMs: number): void {
     const watch = setInterval(() => {
-      const dataplane = this.dataplane ?? this.#inheritance.resumed?.dataplane ?? null;
+      const dataplane = this.dataplane ?? this.#resumed;
       if (dataplane?.advanced() ?? true) this.#notifier.alive();
     }, everyMs);
     this.#closers.push(() => clearInterval(watch));
@@ -367,7 +365,7 @@ class Daemon implements Subject {
     const rows = this.dataplane?.rows ?? null;
     if (rows === null || this.#settings === null) return;
     try {
-      writeEstate(this.#options.runDir, { settings: this.#settings, rows });
+      estates.writeEstate(this.#options.runDir, { settings: this.#settings, rows });
       this.#unwritten = false;
       this.#health.ok("estate");
     } catch (error) {
@@ -412,7 +410,7 @@ class Daemon implements Subject {
       workers: this.#options.workers ?? (availableParallelism() >= CORES_FOR_TWO ? 2 : 1),
     };
     const fds = predecessor?.fds ?? this.#inheritance.fds;
-    const dataplane = this.#resumed(settings) ?? this.#openAnew({ ...settings, adopt: fds });
+    const dataplane = this.#carryOn(settings) ?? this.#openAnew({ ...settings, adopt: fds });
     for (const [name, fd] of Object.entries(fds)) {
       closeSync(fd);
       if (dataplane.adopted.includes(name as FdName)) continue;
@@ -430,13 +428,13 @@ class Daemon implements Subject {
 
   /** The tables by which the daemon before carries packets, until the registry answers. */
   #inheritRows(dataplane: Dataplane, settings: OpenSettings): void {
-    const estate = readEstate(this.#options.runDir);
+    const estate = estates.readEstate(this.#options.runDir);
     if (estate !== null && isDeepStrictEqual(estate.settings, settings)) dataplane.replaceRows(estate.rows);
   }
 
   /** Has the service manager keep the descriptors for a next process, and none besides. */
   #keepFds({ fds, adopted }: Dataplane): void {
-    for (const name of FD_NAMES) {
+    for (const name of estates.FD_NAMES) {
       const fd = fds[name];
       if (!adopted.includes(name)) this.#notifier.drop(name);
       if (fd !== undefined) this.#notifier.keep(name, fd);
@@ -444,16 +442,15 @@ class Daemon implements Subject {
   }
 
   /** The dataplane that runs already, if it is the one that is wanted; else it is stopped. */
-  #resumed(settings: OpenSettings): Dataplane | null {
-    const { resumed } = this.#inheritance;
-    if (resumed === null || isDeepStrictEqual(resumed.settings, settings)) return resumed?.dataplane ?? null;
-    resumed.dataplane.stop();
+  #carryOn(settings: OpenSettings): Dataplane | null {
+    if (isDeepStrictEqual(this.#inheritance.resumed?.settings, settings)) return this.#resumed;
+    this.#resumed?.stop();
     return null;
   }
 
   #openAnew(options: OpenOptions): Dataplane {
     try {
-      return new Dataplane(this.#native, options);
+      return Dataplane.open(this.#native, options);
     } catch (error) {
       throw explainOpenError(error as NodeJS.ErrnoException, options);
     }
@@ -532,7 +529,7 @@ class Daemon implements Subject {
   #carrying(dataplane: Dataplane): void {
     this.#succession = new Succession(this.#native, dataplane, this.#lockFd, this.#watchdogMs, this.#log);
     this.#writeEstate();
-    setTimeout(() => noteLasting(this.#options.runDir), LASTING_MS).unref();
+    setTimeout(() => resume.noteLasting(this.#options.runDir), LASTING_MS).unref();
     tellStarter("carrying");
   }
 

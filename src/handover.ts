@@ -24,7 +24,8 @@ import { join } from "node:path";
 import { ask, open } from "./cli/client.js";
 import { EXIT_NOT_RUNNING, WeftError } from "./config/errors.js";
 import type { Dataplane } from "./dataplane/engine.js";
-import { FD_NAMES, type FdName, type Fds, type Native } from "./native/bindings.js";
+import estates from "./dataplane/estate.cjs";
+import type { FdName, Fds, Native } from "./native/bindings.js";
 import type { HandoverRequest } from "./observe/admin.js";
 import type { ByteStream } from "./observe/http.js";
 import type { Log } from "./observe/log.js";
@@ -249,7 +250,7 @@ function held(onClose: () => void): ByteStream {
 /** The descriptors by the names that the predecessor gives them. Throws a WeftError when they are not what is needed. */
 function byName(names: readonly string[], fds: readonly number[]): Fds & { readonly lock: number } {
   const received = new Map(names.map((name, i) => [name, fds[i]]));
-  const known = names.every((name) => name === "lock" || FD_NAMES.includes(name as FdName));
+  const known = names.every((name) => name === "lock" || estates.FD_NAMES.includes(name as FdName));
   const lock = received.get("lock");
   if (lock === undefined || !known || received.size !== names.length || fds.length !== names.length) {
     for (const fd of fds) closeSync(fd);

@@ -4,7 +4,8 @@ import { EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
 import { helpText } from "./config/help.js";
 import { parseOptions } from "./config/parse-options.js";
 import { VERSION } from "./config/version.js";
-import { type Inheritance, NOTHING } from "./resume.js";
+import type { Inheritance } from "./dataplane/inheritance.js";
+import resume from "./resume.cjs";
 
 /**
  * Runs `main` and sets the process's exit code. An expected failure is one line on standard error; anything else is a
@@ -27,7 +28,10 @@ export async function runMain(program: string, main: () => Promise<number>): Pro
 }
 
 /** Does what weftd's command line asks for; resolves with the exit code when the daemon has ended. */
-export async function weftd(argv: readonly string[], inheritance: Inheritance = NOTHING): Promise<number> {
+export async function weftd(
+  argv: readonly string[],
+  inheritance: Inheritance = resume.NOTHING,
+): Promise<number> {
   const request = parseOptions(argv, process.env);
   if (request.kind === "help") process.stdout.write(helpText());
   if (request.kind === "version") process.stdout.write(`weftd ${VERSION}\n`);

@@ -1,12 +1,2 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
-/**
- * The daemon's entry point. The heap's young generation is kept small, which with 1 000 peers saves a sixth of the
- * resident memory: what the daemon makes is either kept or gone at once.
- */
-import { resume } from "./resume.js";
-
-const inheritance = resume(process.env);
-const { runMain, weftd } = await import("./main.js");
-await runMain("weftd", () => weftd(process.argv.slice(2), inheritance));
-// Nothing is left to do: what still waits, for instance for a connection to close, is not waited for.
-process.exit();
+/** The same under the name that it had: for what starts this file. */
+import "./weftd.cjs";

@@ -143,6 +143,21 @@ static napi_value lock_file(napi_env env, napi_callback_info info)
     return open_path(env, info, lockfile_acquire, "lock");
 }
 
+static napi_value checksum(napi_env env, napi_callback_info info)
+{
+    napi_value argument, result;
+    const uint8_t *bytes;
+    size_t length;
+    if (!binding_get_arguments(env, info, &argument, 1) ||
+        !binding_get_bytes(env, argument, &bytes, &length))
+        return NULL;
+    uint64_t sum = 0xcbf29ce484222325; /* RFC 9923 section 5 */
+    for (size_t i = 0; i < length; i++)
+        sum = (sum ^ bytes[i]) * 0x100000001b3;
+    BINDING_TRY(env, napi_create_bigint_uint64(env, sum, &result));
+    return result;
+}
+
 napi_status binding_register_system(napi_env env, napi_value exports)
 {
     static const napi_property_descriptor functions[] = {
@@ -153,6 +168,7 @@ napi_status binding_register_system(napi_env env, napi_value exports)
          .method = receive_descriptors,
          .attributes = napi_enumerable},
         {.utf8name = "lockFile", .method = lock_file, .attributes = napi_enumerable},
+        {.utf8name = "checksum", .method = checksum, .attributes = napi_enumerable},
     };
 
     return napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]),

@@ -78,11 +78,11 @@ export const uninstallService: Command = {
 
 /** The unit's paths are a Debian package's; npm may have put the programs elsewhere, and Node may be anywhere. */
 function atHome(text: string): string {
-  const program = (name: string, ...flags: readonly string[]): string =>
-    [process.execPath, ...flags, `${join(packageDirectory, "dist/src", name)}.js`].join(" ");
+  const program = (file: string, ...flags: readonly string[]): string =>
+    [process.execPath, ...flags, join(packageDirectory, "dist/src", file)].join(" ");
   return text
-    .replace("ExecStart=/usr/bin/weftd", `ExecStart=${program("weftd", "--max-semi-space-size=4")}`)
-    .replace("ExecReload=/usr/bin/weft ", `ExecReload=${program("weft")} `);
+    .replace("ExecStart=/usr/bin/weftd", `ExecStart=${program("weftd.cjs", "--max-semi-space-size=4")}`)
+    .replace("ExecReload=/usr/bin/weft ", `ExecReload=${program("weft.js")} `);
 }
 
 function write(path: string, text: string): void {

@@ -11,7 +11,7 @@ const PATIENCE_MS = 60_000;
  */
 const LOOK_MS = 20;
 const GOES_ON = "the one that ran before goes on";
-const weftdFile = fileURLToPath(new URL("../weftd.js", import.meta.url));
+const weftdFile = fileURLToPath(new URL("../weftd.cjs", import.meta.url));
 
 /**
  * The shell ends at once, so that the new weftd is a child of the service manager before it says that it is the main

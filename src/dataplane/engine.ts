@@ -1,8 +1,6 @@
 /**
  * The dataplane as the daemon uses it: open, replace tables, read counters, stop. Tables go down whole; the engine
  * remembers the last ones, so that counters per peer can be told by name.
- *
- * A process that carries on where another died loads this before anything else (resume.ts): it imports little.
  */
 import type { PeerRow, Tables } from "../fib/compile.js";
 import {
@@ -17,6 +15,8 @@ import {
   type OpenOptions,
   PEER_COUNTERS,
 } from "../native/bindings.js";
+import type { Opened, Resumed, Rows } from "./inheritance.js";
+import open from "./open.cjs";
 import { PEER_ROW_SIZE, ROUTE_ROW_SIZE, SELF_ROW_SIZE, packPeers, packRoutes, packSelf } from "./rows.js";
 
 export interface CounterValue extends CounterInfo {
@@ -29,9 +29,6 @@ export interface CounterValue extends CounterInfo {
  */
 export type PeerTraffic = Record<(typeof PEER_COUNTERS)[number], number>;
 
-/** Packed tables: self, peers, routes. */
-export type Rows = readonly [Uint8Array, Uint8Array, Uint8Array];
-
 export class Dataplane {
   readonly tun: string;
   readonly ifindex: number;
@@ -41,34 +38,30 @@ export class Dataplane {
   readonly adopted: readonly FdName[];
   #offloads: readonly Offload[];
   readonly #native: Native;
+  readonly #opened: Opened;
   readonly #engine: EngineHandle;
   readonly #counters: readonly CounterInfo[];
   readonly #reasons: readonly string[];
   #tables: Tables | null = null;
   /** The same tables, packed. */
-  #rows: Rows | null = null;
-  #generation = 0;
-  /** Events that nobody listened for yet. */
-  #unheard: DataplaneEvent[] = [];
-  #onEvents = (events: readonly DataplaneEvent[]): void => void this.#unheard.push(...events);
+  #rows: Rows | null;
+  #generation: number;
 
-  /**
-   * Opens TUN and sockets. Throws the native error (EBUSY, EADDRINUSE, EPERM, ENOENT, …; `syscall` names the call)
-   * and leaves nothing behind when that fails.
-   */
-  constructor(native: Native, options: OpenOptions) {
+  /** The tables of the one that was opened are `rows`, where it has some. */
+  private constructor(native: Native, opened: Opened, rows: Rows | null) {
     const { counters, reasons, rowSizes } = native.capabilities();
     if (
       rowSizes.self !== SELF_ROW_SIZE ||
       rowSizes.peer !== PEER_ROW_SIZE ||
       rowSizes.route !== ROUTE_ROW_SIZE
     ) {
+      native.stop(opened.engine);
       throw new Error("the native addon was built from another version: run `npm run build:native`");
     }
-    const opened = native.open(options);
     this.#native = native;
     this.#counters = counters;
     this.#reasons = reasons;
+    this.#opened = opened;
     this.#engine = opened.engine;
     this.#offloads = opened.offloads;
     this.tun = opened.tun;
@@ -76,17 +69,30 @@ export class Dataplane {
     this.workers = opened.workers;
     this.fds = opened.fds;
     this.adopted = opened.adopted;
-    native.onEvents(opened.engine, (events) => {
-      const off = new Set(events.filter(({ kind }) => kind === "offload-off").map(({ detail }) => detail));
-      this.#offloads = this.#offloads.filter((offload) => !off.has(offload));
-      this.#onEvents(events);
-    });
+    this.#rows = rows;
+    this.#generation = rows === null ? 0 : 1;
+  }
+
+  /**
+   * Opens TUN and sockets. Throws the native error (EBUSY, EADDRINUSE, EPERM, ENOENT, …; `syscall` names the call)
+   * and leaves nothing behind when that fails.
+   */
+  static open(native: Native, options: OpenOptions): Dataplane {
+    return new Dataplane(native, open.openEngine(native, options), null);
+  }
+
+  /** One that carries packets already. */
+  static resumed(native: Native, { opened, rows }: Resumed): Dataplane {
+    return new Dataplane(native, opened, rows);
   }
 
   /** Sets who is told of events, on the event loop, and tells those there were. */
   listen(onEvents: (events: readonly DataplaneEvent[]) => void): void {
-    this.#onEvents = onEvents;
-    onEvents(this.#unheard.splice(0));
+    this.#opened.listen((events) => {
+      const off = new Set(events.filter(({ kind }) => kind === "offload-off").map(({ detail }) => detail));
+      this.#offloads = this.#offloads.filter((offload) => !off.has(offload));
+      onEvents(events);
+    });
   }
 
   /** Starts forwarding with the tables that were set, as soon as the descriptor `gate` can be read if one is given. */

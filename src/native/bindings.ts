@@ -41,8 +41,7 @@ export interface OpenOptions {
  * What one daemon can take over from another: the descriptors with packets in their queues, by name, and that of the
  * memory where workers keep what they have in their hands, which is only for who goes on after one that died.
  */
-export const FD_NAMES = ["tun", "underlay4", "underlay6", "journal"] as const;
-export type FdName = (typeof FD_NAMES)[number];
+export type FdName = "tun" | "underlay4" | "underlay6" | "journal";
 export type Fds = { readonly [name in FdName]?: number };
 
 export interface OpenResult {
@@ -193,4 +192,6 @@ export interface Native {
    * it. Returns a file descriptor that keeps the lock until it is closed.
    */
   lockFile(path: string): number;
+  /** FNV-1a of 64 bits: tells whatever one byte was changed to, and shorter or longer data but for once in 2^64. */
+  checksum(data: Uint8Array): bigint;
 }

@@ -2,10 +2,10 @@
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { loadNative } from "../../src/native/load.js";
+import load from "../../src/native/load.cjs";
 import { Program, temporaryDirectory } from "../support/process.js";
 
-const native = loadNative();
+const native = load.loadNative();
 
 /** Perl is in every Debian; Node has no such socket. */
 const receiveOne = `

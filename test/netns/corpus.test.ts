@@ -4,7 +4,7 @@
  *     host2: peer ── host3: other peer ── host4: stranger ── wire ── host1: weftd
  */
 import test from "ava";
-import { loadNative } from "../../src/native/load.js";
+import load from "../../src/native/load.cjs";
 import { ALL, type Lab } from "../corpus/case.js";
 import { CorpusLab } from "../corpus/lab.js";
 import { provoked, rxCases, txCases, unprovoked } from "../corpus/table.js";
@@ -25,7 +25,8 @@ async function runAll<Case extends { readonly name: string; readonly labs: reado
 }
 
 test("each drop reason has three cases or more, in each direction in which it can be provoked", (t) => {
-  const reasons = loadNative()
+  const reasons = load
+    .loadNative()
     .capabilities()
     .counters.filter(({ kind }) => kind === "drop")
     .map(({ direction, name }) => `${direction} ${name}`);

@@ -8,7 +8,7 @@ import { closeSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { ask, open } from "../../src/cli/client.js";
-import { loadNative } from "../../src/native/load.js";
+import load from "../../src/native/load.cjs";
 import { Cgroup } from "../support/cgroup.js";
 import { recordFinding } from "../support/findings.js";
 import { Bed } from "../support/hosts.js";
@@ -156,7 +156,7 @@ test.serial(
       ["vanishes", false],
     ] as const) {
       const path = join(directory, "silent");
-      const socket = loadNative().bindDatagram(path);
+      const socket = load.loadNative().bindDatagram(path);
       await put("/handover", { version: 1, socket: path });
       const before = goneOn();
       const silent = await during(hosts, async () => {

@@ -6,7 +6,7 @@ import { forwardingProblems } from "../../src/linux/forwarding.js";
 import { configureTun } from "../../src/linux/link.js";
 import { Netlink } from "../../src/linux/netlink.js";
 import { type UnderlayOptions, chooseUnderlay } from "../../src/linux/underlay.js";
-import { loadNative } from "../../src/native/load.js";
+import load from "../../src/native/load.cjs";
 import { ip, prefix } from "../support/addresses.js";
 
 /** Addresses and prefixes are text here. */
@@ -49,7 +49,7 @@ function carryOut(task: Task, netlink: Netlink): unknown {
 }
 
 try {
-  const result = carryOut(JSON.parse(process.argv[2] ?? "") as Task, new Netlink(loadNative()));
+  const result = carryOut(JSON.parse(process.argv[2] ?? "") as Task, new Netlink(load.loadNative()));
   console.log(JSON.stringify({ result, error: null }));
 } catch (error) {
   console.log(

@@ -149,11 +149,14 @@ export class Machine {
       join(to, "package.json"),
       JSON.stringify({ ...description, version: version ?? description.version }),
     );
-    for (const name of ["weft", "weftd"]) {
+    for (const [name, file] of [
+      ["weft", "weft.js"],
+      ["weftd", "weftd.cjs"],
+    ] as const) {
       const link = join(this.root, "usr/bin", name);
       await rm(link, { force: true });
-      await symlink(`../lib/node_modules/weftd/dist/src/${name}.js`, link);
-      await run("chmod", ["+x", join(to, `dist/src/${name}.js`)]);
+      await symlink(`../lib/node_modules/weftd/dist/src/${file}`, link);
+      await run("chmod", ["+x", join(to, `dist/src/${file}`)]);
     }
   }
 

@@ -18,7 +18,7 @@ export interface OtherVersion {
   readonly estate?: number;
 }
 
-/** Makes it; returns the directory that has its `weftd.js` and `weft.js`. */
+/** Makes it; returns the directory that has its `weftd.cjs` and `weft.js`. */
 export async function otherVersion(
   onCleanup: OnCleanup,
   { version, handover, estate }: OtherVersion,
@@ -40,7 +40,7 @@ export async function otherVersion(
     );
   }
   if (estate !== undefined) {
-    replace(join(programs, "dataplane/estate.js"), /const VERSION = \d+;/, `const VERSION = ${estate};`);
+    replace(join(programs, "dataplane/estate.cjs"), /const VERSION = \d+;/, `const VERSION = ${estate};`);
   }
   return programs;
 }

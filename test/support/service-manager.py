@@ -14,7 +14,6 @@ import array, ctypes, os, resource, select, signal, socket, sys, time
 
 run_dir, command = sys.argv[1], sys.argv[2:]
 WATCHDOG_S = float(os.environ.pop("SERVICE_WATCHDOG_S", "0"))
-RESTART_S = 0.05
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -41,6 +40,8 @@ def spawn(arguments, pass_kept):
     if pid != 0:
         return pid
     env = dict(os.environ, NOTIFY_SOCKET=notify_path, WEFT_RUN_DIR=run_dir)
+    # A service has nothing of the environment of who tests it. This would have Node read all certificates first: 75 ms.
+    env.pop("NODE_EXTRA_CA_CERTS", None)
     if not pass_kept:
         env.update(MAINPID=str(main))
     if WATCHDOG_S > 0:
@@ -149,7 +150,7 @@ def reap():
 wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 signal.signal(signal.SIGCHLD, lambda *_: None)
 signal.set_wakeup_fd(wake_write)
-restart_at, at_once, down = None, False, False
+down = False
 start()
 while True:
     ready, _, _ = select.select([0, notify, wake_read, output_read], [], [], 0.05)
@@ -170,10 +171,6 @@ while True:
         end_others()
         if stopping:
             sys.exit(0)
-        restart_at, at_once = now + (0 if at_once else RESTART_S), False
-    if restart_at is not None:
-        time.sleep(max(0, restart_at - time.monotonic()))
-        restart_at = None
         start()
     if 0 in ready:
         verb, *rest = (sys.stdin.readline() or "stop").split()
@@ -184,7 +181,7 @@ while True:
                 reloads.add(pid)
             say("reloading", pid)
         else:
-            stopping, at_once = verb == "stop", verb == "restart"
+            stopping = verb == "stop"
             os.kill(main, signal.SIGTERM)
     if WATCHDOG_S > 0 and main and alive > 0 and now - alive > WATCHDOG_S:
         say("watchdog")

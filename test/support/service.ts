@@ -105,7 +105,7 @@ export class Service {
 
   /** Starts a process that is to take over from the main one, and returns its pid. */
   succeed(): Promise<number> {
-    return this.run("run", join(ownPrograms, "weftd.js"), ["--replace"]);
+    return this.run("run", join(ownPrograms, "weftd.cjs"), ["--replace"]);
   }
 
   /** Processes that are to take over from the main one, or were and have. */

@@ -1,6 +1,7 @@
-/** Daemons that a test can trouble from inside: what they are started with, and how the trouble is caused (trouble.ts). */
+/** Daemons that a test can trouble from inside: what they are started with, and how the trouble is caused (trouble.cts). */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type OnCleanup, temporaryDirectory } from "./process.js";
 import type { WeftdOptions } from "./weftd.js";
 
@@ -13,11 +14,11 @@ export class Troublemaker {
 
   /** What a daemon needs to be troubled, and one that takes over from it. */
   get options(): Required<Pick<WeftdOptions, "env">> {
-    const load = `--import=${new URL("./trouble.js", import.meta.url).href}`;
+    const load = `--require=${fileURLToPath(new URL("./trouble.cjs", import.meta.url))}`;
     return { env: { TROUBLE: this.file, NODE_OPTIONS: load } };
   }
 
-  /** `what`: a line as trouble.ts reads it. */
+  /** `what`: a line as trouble.cts reads it. */
   cause(pid: number, what: string): void {
     writeFileSync(this.file, what);
     process.kill(pid, "SIGUSR2");

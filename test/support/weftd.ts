@@ -11,7 +11,7 @@ import type { Namespace } from "./netns.js";
 import type { PodNetwork } from "./hosts.js";
 import { type Exit, type Program, until } from "./process.js";
 
-const weftdFile = fileURLToPath(new URL("../../src/weftd.js", import.meta.url));
+const weftdFile = fileURLToPath(new URL("../../src/weftd.cjs", import.meta.url));
 
 export interface WeftdOptions {
   /** Flags beside those for directories, subnet file and TUN. */

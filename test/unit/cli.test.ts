@@ -15,7 +15,7 @@ import { COUNTERS, INSPECTOR, PEERS, ROUTES, STATUS, TRACE } from "../support/st
 import { temporaryDirectory, tryRun, until } from "../support/process.js";
 
 const ENTRY = fileURLToPath(new URL("../../src/weft.js", import.meta.url));
-const DAEMON = fileURLToPath(new URL("../../src/weftd.js", import.meta.url));
+const DAEMON = fileURLToPath(new URL("../../src/weftd.cjs", import.meta.url));
 
 /** Runs `weft` with an environment that names no settings. */
 function weft(args: readonly string[], env: NodeJS.ProcessEnv = {}) {

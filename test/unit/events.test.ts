@@ -3,10 +3,11 @@ import test from "ava";
 import { FLAG_NAMES } from "../../src/config/flags.js";
 import { ADVICE, logEvent } from "../../src/dataplane/events.js";
 import type { DataplaneEvent } from "../../src/native/bindings.js";
-import { loadNative } from "../../src/native/load.js";
+import load from "../../src/native/load.cjs";
 import { createLog } from "../../src/observe/log.js";
 
-const rxDrops = loadNative()
+const rxDrops = load
+  .loadNative()
   .capabilities()
   .counters.filter(({ kind, direction }) => kind === "drop" && direction === "rx");
 

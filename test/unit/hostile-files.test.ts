@@ -6,10 +6,10 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
-import { parseEstate, writeEstate } from "../../src/dataplane/estate.js";
+import estates from "../../src/dataplane/estate.cjs";
 import { formatMemory, parseMemory } from "../../src/lease/memory.js";
 import { formatSubnetEnv, parseSubnetEnv } from "../../src/linux/subnet-env.js";
-import { noteStart } from "../../src/resume.js";
+import resume from "../../src/resume.cjs";
 import { Chance } from "../faults/chance.js";
 import { recordFinding } from "../support/findings.js";
 import { temporaryDirectory } from "../support/process.js";
@@ -81,17 +81,17 @@ test("H18: torn and hostile files are read as nothing, or as what they say", asy
   t.timeout(3_600_000);
   const directory = await temporaryDirectory((cleanup) => t.teardown(cleanup));
   const settings = { tun: "weft0", format: "vxlan", port: 8472, underlay4: true, underlay6: false } as const;
-  writeEstate(directory, {
+  estates.writeEstate(directory, {
     settings: { ...settings, offloads: ["gso"], workers: 1 },
     rows: [Buffer.alloc(84, 1), Buffer.alloc(28, 2), Buffer.alloc(48, 3)],
   });
   const estate = readFileSync(join(directory, "estate"), "latin1");
-  t.not(parseEstate(estate), null);
+  t.not(estates.parseEstate(Buffer.from(estate, "latin1")), null);
   t.not(parseMemory(Buffer.from(MEMORY)), null);
   const chance = new Chance(SEED);
   for (let i = 0; i < TIMES; i++) {
     const torn = mutate(estate, chance);
-    if (torn !== estate) t.is(parseEstate(torn), null, JSON.stringify(torn));
+    if (torn !== estate) t.is(estates.parseEstate(Buffer.from(torn, "latin1")), null, JSON.stringify(torn));
     const memory = mutate(MEMORY, chance);
     if (memory !== MEMORY) t.is(parseMemory(Buffer.from(memory, "latin1")), null, JSON.stringify(memory));
     t.true(reads(() => parseMemory(Buffer.from(sealed(memory), "latin1"))));
@@ -100,7 +100,7 @@ test("H18: torn and hostile files are read as nothing, or as what they say", asy
     if (read !== null) t.not(parseSubnetEnv(formatSubnetEnv(read)), null);
     if (i % 10 > 0) continue;
     writeFileSync(join(directory, "starts"), mutate('{"count":2,"at":100,"waiting":true}', chance), "latin1");
-    const { waitMs } = noteStart(directory, 100);
+    const { waitMs } = resume.noteStart(directory, 100);
     t.true(waitMs >= 0 && waitMs <= 10_000, String(waitMs));
   }
   recordFinding({

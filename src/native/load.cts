@@ -1,15 +1,16 @@
 /** Loads the addon that `npm ci` builds. */
-import { createRequire } from "node:module";
-import type { Native } from "./bindings.js";
+import type { Native } from "./bindings.js" with { "resolution-mode": "import" };
 
 // From dist/src/native/, where the compiled file lies.
 const ADDON = "../../../native/build/Release/weft.node";
 
 /** The addon. Throws an Error that tells what to do when it is missing or does not load. */
-export function loadNative(): Native {
+function loadNative(): Native {
   try {
-    return createRequire(import.meta.url)(ADDON) as Native;
+    return require(ADDON) as Native;
   } catch (cause) {
     throw new Error("the native addon is missing or does not load: run `npm ci` where weftd is installed", { cause });
   }
 }
+
+export = { loadNative };

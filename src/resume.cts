@@ -1,30 +1,20 @@
 /**
  * The first thing that a process of weftd does: has packets flow again that wait since the last one ended, from what it
- * left (`dataplane/estate.ts`). Settings, registry and log come later, and no package is loaded before: each would be part
- * of the pause.
+ * left (`dataplane/estate.cts`). Settings, registry and log come later, and no package is loaded before: each would be part
+ * of the pause. So would be the loader of ES modules: this file and what it requires are CommonJS.
  *
  * A process that keeps dying must not take the machine with it: who finds that several before it did not last waits,
  * longer every time. Its workers carry packets meanwhile. If the one before it died of that at once, they wait as well, for
  * no longer than the queues hold; one that was ended later was killed by somebody, and that is no reason to wait.
  */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { uptime } from "node:os";
-import { join } from "node:path";
-import { Dataplane } from "./dataplane/engine.js";
-import { inheritedFds, type OpenSettings, readEstate } from "./dataplane/estate.js";
-import type { Fds } from "./native/bindings.js";
-import { loadNative } from "./native/load.js";
+import fs = require("node:fs");
+import estates = require("./dataplane/estate.cjs");
+import type { Inheritance, Resumed } from "./dataplane/inheritance.js" with { "resolution-mode": "import" };
+import open = require("./dataplane/open.cjs");
+import type { Fds } from "./native/bindings.js" with { "resolution-mode": "import" };
+import load = require("./native/load.cjs");
 
-/** What is there before the daemon is. */
-export interface Inheritance {
-  readonly fds: Fds;
-  /** A dataplane that runs, and how it was opened; null: none. */
-  readonly resumed: { readonly dataplane: Dataplane; readonly settings: OpenSettings } | null;
-  /** Whether this process waited before it went on, because those before it did not last. */
-  readonly waited: boolean;
-}
-
-export const NOTHING: Inheritance = { fds: {}, resumed: null, waited: false };
+const NOTHING: Inheritance = { fds: {}, resumed: null, waited: false };
 
 /** Short lives in a row that cost no wait, and the waits after that. */
 const FORGIVEN = 3;
@@ -40,7 +30,7 @@ const UNKNOWN_WAIT_MS = 1000;
 const NOTE_LASTS = 60;
 
 /** Never throws: what cannot be resumed is started. Blocks for the wait. */
-export function resume(env: NodeJS.ProcessEnv): Inheritance {
+function resume(env: NodeJS.ProcessEnv): Inheritance {
   // The unit names the directory; without a service manager, nobody keeps anything.
   const runDir = env["WEFT_RUN_DIR"];
   if (runDir === undefined || env["NOTIFY_SOCKET"] === undefined) return NOTHING;
@@ -49,7 +39,7 @@ export function resume(env: NodeJS.ProcessEnv): Inheritance {
   const start = noteStart(runDir);
   sleep(start.silenceMs);
   start.carrying();
-  const fds = inheritedFds(env);
+  const fds = estates.inheritedFds(env);
   const resumed = carryOn(runDir, fds);
   sleep(start.waitMs);
   start.over();
@@ -60,16 +50,19 @@ function sleep(milliseconds: number): void {
   if (milliseconds > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
-function carryOn(runDir: string, fds: Fds): Inheritance["resumed"] {
-  const estate = fds.tun === undefined ? null : readEstate(runDir);
+function carryOn(runDir: string, fds: Fds): Resumed | null {
+  const estate = fds.tun === undefined ? null : estates.readEstate(runDir);
   if (estate === null) return null;
+  const native = load.loadNative();
+  let opened;
   try {
-    const dataplane = new Dataplane(loadNative(), { ...estate.settings, adopt: fds });
-    dataplane.replaceRows(estate.rows);
-    dataplane.start();
-    return { dataplane, settings: estate.settings };
+    opened = open.openEngine(native, { ...estate.settings, adopt: fds });
+    native.replaceTables(opened.engine, 1, ...estate.rows);
+    native.start(opened.engine, null);
+    return { ...estate, opened };
   } catch {
     // The daemon opens the same soon, and then says what is wrong.
+    if (opened !== undefined) native.stop(opened.engine);
     return null;
   }
 }
@@ -85,7 +78,7 @@ interface Start {
 }
 
 /** Notes that a process has begun. */
-export function noteStart(runDir: string, now: number = uptime()): Start {
+function noteStart(runDir: string, now: number = monotonic()): Start {
   const last = readNote(runDir);
   const age = last === null ? Infinity : now - last.at;
   const killed = last?.waiting === true && age >= SOON;
@@ -94,7 +87,7 @@ export function noteStart(runDir: string, now: number = uptime()): Start {
   let at = now;
   const write = (waiting: boolean): void => {
     try {
-      writeFileSync(notePath(runDir), JSON.stringify({ count, at, waiting }), { mode: 0o600 });
+      fs.writeFileSync(notePath(runDir), JSON.stringify({ count, at, waiting }), { mode: 0o600 });
     } catch (error) {
       // Without a memory of short lives, this may be one of many.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") waitMs = Math.max(waitMs, UNKNOWN_WAIT_MS);
@@ -103,7 +96,7 @@ export function noteStart(runDir: string, now: number = uptime()): Start {
   write(false);
   return {
     silenceMs: last?.waiting === true && !killed ? Math.min(waitMs, LONGEST_SILENCE_MS) : 0,
-    carrying: (time = uptime()) => {
+    carrying: (time = monotonic()) => {
       at = time;
       if (waitMs > 0) write(true);
     },
@@ -113,9 +106,9 @@ export function noteStart(runDir: string, now: number = uptime()): Start {
 }
 
 /** This process has lasted, or ends in good order. */
-export function noteLasting(runDir: string): void {
+function noteLasting(runDir: string): void {
   try {
-    rmSync(notePath(runDir), { force: true });
+    fs.rmSync(notePath(runDir), { force: true });
   } catch {
     // Where nothing can be written, nothing was noted.
   }
@@ -131,7 +124,7 @@ interface Note {
 
 function readNote(runDir: string): Note | null {
   try {
-    const { count, at, waiting } = JSON.parse(readFileSync(notePath(runDir), "utf8")) as Record<
+    const { count, at, waiting } = JSON.parse(fs.readFileSync(notePath(runDir), "utf8")) as Record<
       string,
       unknown
     >;
@@ -143,5 +136,12 @@ function readNote(runDir: string): Note | null {
 }
 
 function notePath(runDir: string): string {
-  return join(runDir, "starts");
+  return `${runDir}/starts`;
 }
+
+/** Seconds since the machine was started. */
+function monotonic(): number {
+  return Number(process.hrtime.bigint()) / 1e9;
+}
+
+export = { NOTHING, noteLasting, noteStart, resume };
