@@ -8,7 +8,7 @@
  * the daemon only reacts: a snapshot of the registry becomes tables, an event of the dataplane becomes a log line or
  * the end. Stopping closes in reverse order and keeps the lease and subnet.env, so that a restart keeps the subnet.
  *
- * It may begin with workers that run already, for a process that died (resume.ts), or take them over from one that runs
+ * It may begin with workers that run already, for a process that died (resume.cts), or take them over from one that runs
  * (handover.ts), and hand its own over in the end.
  */
 import { closeSync, mkdirSync } from "node:fs";
