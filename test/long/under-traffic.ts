@@ -4,7 +4,7 @@ import { recordFinding } from "../support/findings.js";
 import { type Harm, harmOf, type SystemService } from "../support/system-service.js";
 
 /** What a busy machine may add to a pause. */
-const SLACK_MS = Number(process.env["WEFT_SLACK_MS"] ?? 1500);
+const SLACK_MS = Number(process.env["WEFT_SLACK_MS"] ?? 3000);
 
 export interface Row {
   readonly row: string;
