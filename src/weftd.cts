@@ -1,6 +1,6 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
+#!/usr/bin/env -S node --max-semi-space-size=2
 /**
- * The daemon's entry point. The heap's young generation is kept small, which with 1 000 peers saves a sixth of the
+ * The daemon's entry point. The heap's young generation is kept small, which with 1 000 peers saves a fifth of the
  * resident memory: what the daemon makes is either kept or gone at once.
  *
  * This file and what it requires are CommonJS: Node has them loaded before it has prepared to load ES modules. The

@@ -81,7 +81,7 @@ function atHome(text: string): string {
   const program = (file: string, ...flags: readonly string[]): string =>
     [process.execPath, ...flags, join(packageDirectory, "dist/src", file)].join(" ");
   return text
-    .replace("ExecStart=/usr/bin/weftd", `ExecStart=${program("weftd.cjs", "--max-semi-space-size=4")}`)
+    .replace("ExecStart=/usr/bin/weftd", `ExecStart=${program("weftd.cjs", "--max-semi-space-size=2")}`)
     .replace("ExecReload=/usr/bin/weft ", `ExecReload=${program("weft.js")} `);
 }
 

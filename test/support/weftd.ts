@@ -53,7 +53,7 @@ export class Weftd {
     const node = [
       ...(wrap === undefined ? [] : [wrap]),
       process.execPath,
-      "--max-semi-space-size=4", // as the service does
+      "--max-semi-space-size=2", // as the service does
       ...(options.nodeArgs ?? []),
       weftdFile,
       ...own,
