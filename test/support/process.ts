@@ -37,7 +37,8 @@ export function atExit(cleanup: () => void): () => void {
 /** A directory of its own under the system's temporary one, removed at cleanup. */
 export async function temporaryDirectory(onCleanup: OnCleanup): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "weft-"));
-  const remove = (): void => rmSync(path, { recursive: true, force: true });
+  // A process that is being killed may still write a file.
+  const remove = (): void => rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   const cancel = atExit(remove);
   onCleanup(() => {
     remove();
