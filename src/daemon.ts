@@ -408,6 +408,7 @@ class Daemon implements Subject {
       underlay6: underlay.publicIpv6 !== null && backend.type === "vxlan",
       offloads: this.#options.offloads,
       workers: this.#options.workers ?? (availableParallelism() >= CORES_FOR_TWO ? 2 : 1),
+      realtime: this.#options.realtime,
     };
     const fds = predecessor?.fds ?? this.#inheritance.fds;
     const dataplane = this.#carryOn(settings) ?? this.#openAnew({ ...settings, adopt: fds });

@@ -64,6 +64,7 @@ export function reportStatus(subject: Subject): Status {
     macs: [...new Set(macs)],
     registry: registry.status(),
     workers: dataplane?.workers ?? 0,
+    realtime: dataplane?.realtime ?? false,
     offloads: dataplane?.offloads ?? [],
     peers: dataplane?.tables?.nodes.length ?? 0,
     routes: dataplane?.tables?.routes.length ?? 0,

@@ -55,6 +55,7 @@ struct engine *binding_get_engine(napi_env env, napi_value value);
 /* Sets a property; a null text becomes null. */
 void binding_set_string(napi_env env, napi_value object, const char *name, const char *text);
 void binding_set_number(napi_env env, napi_value object, const char *name, uint32_t number);
+void binding_set_boolean(napi_env env, napi_value object, const char *name, bool yes);
 
 napi_value binding_undefined(napi_env env);
 

@@ -173,6 +173,7 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
         .gso = list_has(env, offloads, "gso"),
         .gro = list_has(env, offloads, "gro"),
         .workers = workers,
+        .realtime = get_bool(env, object, "realtime"),
     };
     for (size_t i = 0; i < ENGINE_FDS; i++)
         options.adopt[i] = get_fd(env, adopt, fd_names[i]);
@@ -191,6 +192,7 @@ static napi_value dataplane_open(napi_env env, napi_callback_info info)
     binding_set_string(env, result, "tun", handle->engine->tun.name);
     binding_set_number(env, result, "ifindex", (uint32_t)handle->engine->tun.ifindex);
     binding_set_number(env, result, "workers", handle->engine->worker_count);
+    binding_set_boolean(env, result, "realtime", handle->engine->realtime);
     napi_set_named_property(env, result, "offloads", offloads_in_use(env, handle->engine));
     describe_fds(env, result, handle->engine);
     return result;

@@ -80,6 +80,13 @@ void binding_set_number(napi_env env, napi_value object, const char *name, uint3
     napi_set_named_property(env, object, name, value);
 }
 
+void binding_set_boolean(napi_env env, napi_value object, const char *name, bool yes)
+{
+    napi_value value;
+    napi_get_boolean(env, yes, &value);
+    napi_set_named_property(env, object, name, value);
+}
+
 napi_value binding_undefined(napi_env env)
 {
     napi_value value = NULL;

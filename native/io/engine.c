@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "../sys/unixdgram.h"
+#include "realtime.h"
 #include "worker.h"
 
 static int open_underlays(struct engine *e, const struct engine_options *o, struct failure *failure)
@@ -32,6 +33,7 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
                          .underlays = {{.fd = -1}, {.fd = -1}},
                          .journal_fd = -1,
                          .gro = o->gro,
+                         .realtime = o->realtime && realtime_allowed(),
                          /* Each direction has one thread, so that packets keep their order. */
                          .worker_count = o->workers == 2 ? 2 : 1};
     e->rcu.workers = e->worker_count;

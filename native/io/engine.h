@@ -24,6 +24,7 @@ struct engine_options {
     bool underlay4, underlay6;
     bool tso, uso, gso, gro; /* offloads that may be used */
     unsigned workers;        /* 1, or 2: one for each direction */
+    bool realtime;           /* workers may have real-time priority under load */
     int adopt[ENGINE_FDS];   /* descriptors to duplicate where they fit; -1: none */
 };
 
@@ -35,6 +36,7 @@ struct engine {
     int journal_fd; /* -1: nobody can take it over */
     bool journal_adopted;
     bool gro;
+    bool realtime; /* wanted, and allowed */
     struct rcu rcu;
     struct captures captures;
     struct worker *workers[WORKERS_MAX];

@@ -18,11 +18,11 @@ enum {
     ERROR_QUEUE_MS = 100,
     /* How long to look for the next packet before sleeping, while packets follow each other closely. */
     SPIN_US = 100,
-    /* Packets, and KiB of them, in a millisecond: with more there is no need to look. */
-    SPIN_LOAD = 128,
-    /* How long not to look after there were, or after somebody kept the processor that he was given meanwhile. */
+    /* With more packets, and KiB of them, in a millisecond a worker is loaded: there is no need to look for more. */
+    LOAD = 128,
+    /* How long it then counts as loaded; and how long not to look after somebody kept a yielded processor. */
+    REST_MS = 50,
     SPIN_YIELD_US = 1000, /* that is, so long */
-    SPIN_REST_MS = 50,
 };
 
 /* What epoll reports in data.u32. */
@@ -176,7 +176,7 @@ uint64_t worker_now_ms(void)
     return now_us() / 1000;
 }
 
-/* Once in a millisecond: whether so much is carried that looking for more is not worth it for a while. */
+/* Once in a millisecond: whether so much is carried that the thread goes before others and need not look for more. */
 static void weigh_load(struct worker *w)
 {
     const _Atomic uint64_t *n = w->counters.value;
@@ -185,10 +185,12 @@ static void weigh_load(struct worker *w)
         return;
     uint64_t load =
         n[COUNTER_TX_IN] + n[COUNTER_RX_IN] + (n[COUNTER_TX_BYTES] + n[COUNTER_RX_BYTES]) / 1024;
-    if (load - w->load > SPIN_LOAD * passed)
-        w->rest_ms = w->forward.now_ms + SPIN_REST_MS;
+    if (load - w->load > LOAD * passed)
+        w->loaded_ms = w->rest_ms = w->forward.now_ms + REST_MS;
     w->load = load;
     w->load_ms = w->forward.now_ms;
+    if (w->engine->realtime)
+        realtime_weigh(&w->realtime, w->forward.now_ms < w->loaded_ms, w->forward.now_ms);
 }
 
 static void enter(struct worker *w)
@@ -249,7 +251,7 @@ static int wait_for_work(struct worker *w, struct epoll_event *events)
         uint64_t before = now;
         now = now_us();
         if (now - before > SPIN_YIELD_US)
-            w->rest_ms = now / 1000 + SPIN_REST_MS;
+            w->rest_ms = now / 1000 + REST_MS;
         if (n != 0)
             return n;
     }
@@ -316,6 +318,10 @@ static bool wait_until_readable(struct worker *w, int fd)
 static void *run(void *argument)
 {
     struct worker *w = argument;
+    /* Packets may have been waiting for this thread: it counts as loaded until it is known how many. */
+    w->realtime = (struct realtime){0};
+    realtime_set(&w->realtime, w->engine->realtime);
+    w->loaded_ms = w->rest_ms = worker_now_ms() + REST_MS;
     /* While it waits, and where it is stopped meanwhile, the packets are another's. */
     if (w->gate < 0 || wait_until_readable(w, w->gate))
         carry(w);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "../core/gro.h"
+#include "realtime.h"
 #include "worker.h"
 
 enum {
@@ -46,7 +47,9 @@ struct worker {
     uint64_t heard_ms;
     bool close;             /* the last sleep was so short that looking would have been better */
     uint64_t load, load_ms; /* packets and KiB until that time */
+    uint64_t loaded_ms;     /* until when it counts as loaded */
     uint64_t rest_ms;       /* until when not to look */
+    struct realtime realtime;
     uint32_t overflows[2];  /* per underlay, as counted so far */
     struct event_ring events;
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];

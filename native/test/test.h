@@ -39,6 +39,7 @@ struct test {
     M(corpus)                                                                                      \
     M(journal)                                                                                     \
     M(rcu)                                                                                         \
+    M(realtime)                                                                                    \
     M(counters)
 #define DECLARE(module) extern const struct test module##_tests[];
 MODULES(DECLARE)

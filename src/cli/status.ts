@@ -35,7 +35,14 @@ function printStatus(answer: Status): string {
     ["subnet", answer.subnets.join(" ")],
     ["mac", answer.macs.join(" ")],
     ["registry", registryText(registry)],
-    ["threads", `${plural(answer.workers, "worker")}, offloads: ${answer.offloads.join(" ") || "none"}`],
+    [
+      "threads",
+      [
+        plural(answer.workers, "worker"),
+        ...(answer.realtime ? ["real-time under load"] : []),
+        `offloads: ${answer.offloads.join(" ") || "none"}`,
+      ].join(", "),
+    ],
     ["table", `${plural(answer.peers, "peer")}, ${plural(answer.routes, "route")}`],
     ["tx", carried(traffic.tx)],
     ["rx", carried(traffic.rx)],

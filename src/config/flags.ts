@@ -196,6 +196,12 @@ export const FLAGS = {
     default: "auto",
     help: "Threads that carry packets: 1, or 2 for one per direction. `auto` takes 2 on machines with 4 or more cores.",
   },
+  realtime: {
+    group: "host",
+    type: boolean,
+    default: "true",
+    help: "Let workers go before other programs while they carry much, for most of a core at most, where the host allows it.",
+  },
   "run-dir": {
     group: "host",
     type: runDirectory,

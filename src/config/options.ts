@@ -66,6 +66,8 @@ export interface Options {
   readonly offloads: readonly Offload[];
   /** Threads that carry packets; null for as many as suit the machine. */
   readonly workers: number | null;
+  /** Whether workers may have real-time priority under load. */
+  readonly realtime: boolean;
   readonly logLevel: LogLevel;
   /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */
   readonly warnings: readonly string[];

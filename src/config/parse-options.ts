@@ -89,6 +89,7 @@ function toOptions(
     replace: values.replace,
     offloads: values.offload,
     workers: values.workers.count,
+    realtime: values.realtime,
     logLevel: values["log-level"] ?? (values.v > 0 ? "debug" : "info"),
     warnings,
   };

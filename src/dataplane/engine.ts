@@ -33,6 +33,8 @@ export class Dataplane {
   readonly tun: string;
   readonly ifindex: number;
   readonly workers: number;
+  /** Whether the workers have real-time priority under load. */
+  readonly realtime: boolean;
   /** The descriptors with packets in their queues, and which of them another daemon had opened. */
   readonly fds: Fds;
   readonly adopted: readonly FdName[];
@@ -67,6 +69,7 @@ export class Dataplane {
     this.tun = opened.tun;
     this.ifindex = opened.ifindex;
     this.workers = opened.workers;
+    this.realtime = opened.realtime;
     this.fds = opened.fds;
     this.adopted = opened.adopted;
     this.#rows = rows;

@@ -30,6 +30,8 @@ export interface OpenOptions {
   readonly offloads: readonly Offload[];
   /** Threads that carry packets: 1, or 2 for one per direction. */
   readonly workers: number;
+  /** Whether workers may have real-time priority under load, if this process may have it. */
+  readonly realtime: boolean;
   /**
    * Descriptors that another daemon opened. Each is duplicated where it is what would be opened now, else left alone;
    * closing them is the caller's.
@@ -52,6 +54,8 @@ export interface OpenResult {
   /** Offloads in use after probing. */
   readonly offloads: readonly Offload[];
   readonly workers: number;
+  /** Whether they have real-time priority under load. */
+  readonly realtime: boolean;
   /** The descriptors in use, and which of them were adopted. */
   readonly fds: Fds;
   readonly adopted: readonly FdName[];

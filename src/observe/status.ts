@@ -34,6 +34,8 @@ export interface Status {
   readonly macs: readonly string[];
   readonly registry: RegistryStatus;
   readonly workers: number;
+  /** Whether the workers have real-time priority under load. */
+  readonly realtime: boolean;
   readonly offloads: readonly string[];
   readonly peers: number;
   readonly routes: number;

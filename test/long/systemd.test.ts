@@ -3,7 +3,7 @@
  * traffic between pods that is counted from outside. `npm run test:long`; needs Debian's debootstrap and
  * systemd-container, and the first time its archive.
  */
-import { existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { until } from "../support/process.js";
@@ -69,6 +69,15 @@ test.serial("a service that is reloaded, restarted, upgraded, killed and reboote
   t.is((await service.status()).health.state, "ready");
   await mustPing(pods[0].ns, pods[1].address);
   await mustPing(pods[1].ns, pods[0].address);
+
+  t.false((await service.status()).realtime);
+  const dropIns = join(machine.root, "/etc/systemd/system/weftd.service.d");
+  mkdirSync(dropIns);
+  copyFileSync("systemd/weftd-realtime.conf", join(dropIns, "realtime.conf"));
+  ({ pid } = await service.status());
+  await machine.run("systemctl", ["daemon-reload"]);
+  await machine.run("systemctl", ["restart", "weftd"]);
+  t.true((await service.another(pid)).realtime, "weftd-realtime.conf allows it");
 
   await machine.run("systemctl", ["stop", "weftd"]);
   t.is(await service.property("Result"), "success");

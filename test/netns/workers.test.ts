@@ -1,14 +1,17 @@
 /**
  * What threads and source ports must not change: with one worker or two, every packet of several flows arrives once and
- * in the order of its flow, in both directions at a time; and in VXLAN each flow keeps to one source port.
+ * in the order of its flow, in both directions at a time; and in VXLAN each flow keeps to one source port. And under load
+ * workers go before ordinary programs, where the host allows it.
  */
+import { readdirSync, readFileSync } from "node:fs";
 import test from "ava";
 import { captureWire, type Encapsulated, tunnelDatagrams } from "../support/capture.js";
 import { Bed } from "../support/hosts.js";
 import { Ledger } from "../support/ledger.js";
 import { type Node, ports, startOverlay } from "../support/overlay.js";
 import { viewOf } from "../support/packets.js";
-import { iperf } from "../support/traffic.js";
+import { tryRun, until } from "../support/process.js";
+import { iperf, mustPing } from "../support/traffic.js";
 
 const FLOWS = 8;
 
@@ -55,6 +58,43 @@ for (const { format, workers } of [
     if (format === "udp") t.deepEqual([...all], [ports.udp]);
     else t.true(all.size > 4 && [...all].every((port) => port >= 49152), [...all].join(" "));
   });
+}
+
+const SCHED_OTHER = 0;
+const SCHED_RR = 2;
+
+for (const realtime of [true, false]) {
+  test.serial(`--realtime=${realtime}: the priority of workers`, async (t) => {
+    const bed = await Bed.create(t.teardown, { hosts: 2 });
+    const args = [`--realtime=${realtime}`];
+    const { nodes } = await startOverlay(bed, t.teardown, { format: "vxlan" }, { args });
+    const [a, b] = nodes as [Node, Node];
+    const allowed = (await tryRun("chrt", ["--rr", "1", "true"])).code === 0;
+    const status = await a.weftd.ask("/status");
+    t.is(status.realtime, realtime && allowed);
+
+    const policies = new Set<number>();
+    const transfer = iperf(a.pod.ns, b.pod.ns, b.pod.address, { megabytes: 200 }).then(() => true);
+    await until("the end of the transfer", () => {
+      policies.add(workerPolicy(status.pid));
+      return Promise.race([transfer, Promise.resolve(null)]);
+    });
+    t.is(policies.has(SCHED_RR), status.realtime, [...policies].join(" "));
+
+    await until("ordinary priority without load", async () => {
+      await mustPing(a.pod.ns, b.pod.address);
+      return workerPolicy(status.pid) === SCHED_OTHER ? true : null;
+    });
+  });
+}
+
+/** The scheduling policy of a daemon's worker (proc_pid_stat(5)). */
+function workerPolicy(pid: number): number {
+  const tasks = `/proc/${pid}/task`;
+  const stats = readdirSync(tasks).map((tid) => readFileSync(`${tasks}/${tid}/stat`, "latin1"));
+  const worker = stats.find((stat) => stat.includes("(weft-worker)")) ?? "";
+  const afterName = worker.slice(worker.lastIndexOf(")") + 2).split(" ");
+  return Number(afterName[41 - 3]);
 }
 
 /** Addresses, protocol and ports of what a datagram carries; null for what has none. */

@@ -32,6 +32,7 @@ export const STATUS: Status = {
     certificateSeconds: null,
   },
   workers: 2,
+  realtime: true,
   offloads: ["tso", "gro"],
   peers: 2,
   routes: 3,

@@ -17,6 +17,7 @@ const ESTATE: Estate = {
     underlay6: false,
     offloads: ["gso"],
     workers: 1,
+    realtime: true,
   },
   rows: [Buffer.from([1, 2]), Buffer.from([]), Buffer.from([255])],
 };

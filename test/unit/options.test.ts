@@ -85,6 +85,7 @@ test("without any setting, flannel's defaults hold", (t) => {
     replace: false,
     offloads: ["tso", "uso", "gso", "gro"],
     workers: null,
+    realtime: true,
     logLevel: "info",
     warnings: [],
   });
