@@ -85,12 +85,21 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
 int worker_start(struct worker *w, int gate)
 {
     w->gate = gate;
+    /*
+     * Packets may have been waiting for this thread: it counts as loaded until it is known how many. It inherits the
+     * priority, since it would have to wait for a processor to take it by itself.
+     */
+    struct realtime creator = {0};
+    realtime_set(&creator, w->engine->realtime);
+    w->realtime = creator;
+    w->loaded_ms = w->rest_ms = worker_now_ms() + REST_MS;
     /* Signals are the event loop's business: the thread is created with all of them blocked. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&w->thread, NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    realtime_set(&creator, false);
     w->started = error == 0;
     if (w->started)
         pthread_setname_np(w->thread, "weft-worker");
@@ -319,9 +328,6 @@ static void *run(void *argument)
 {
     struct worker *w = argument;
     /* Packets may have been waiting for this thread: it counts as loaded until it is known how many. */
-    w->realtime = (struct realtime){0};
-    realtime_set(&w->realtime, w->engine->realtime);
-    w->loaded_ms = w->rest_ms = worker_now_ms() + REST_MS;
     /* While it waits, and where it is stopped meanwhile, the packets are another's. */
     if (w->gate < 0 || wait_until_readable(w, w->gate))
         carry(w);

@@ -165,6 +165,16 @@ static bool mark(struct flow *flow, uint64_t sequence)
     return is_new;
 }
 
+/* While the sender did not send, which makes the next packet no later, nothing is silent. */
+static void note_silence(uint64_t now, uint64_t late)
+{
+    uint64_t gap = account.last_ns == 0 ? 0 : now - account.last_ns;
+    uint64_t silence = gap < late ? gap : late;
+    if (silence > account.silence_ns)
+        account.silence_ns = silence;
+    account.last_ns = now;
+}
+
 static void receive_packet(uint8_t *data, size_t len, uint64_t now)
 {
     struct ledger_packet head;
@@ -178,9 +188,8 @@ static void receive_packet(uint8_t *data, size_t len, uint64_t now)
         return;
     }
     struct flow *flow = &account.flows[head.flow];
-    if (account.last_ns != 0 && now - account.last_ns > account.silence_ns)
-        account.silence_ns = now - account.last_ns;
-    account.last_ns = now;
+    uint64_t late = now - head.sent_ns;
+    note_silence(now, late);
     if (!mark(flow, head.sequence)) {
         account.duplicated++;
         return;
@@ -190,7 +199,6 @@ static void receive_packet(uint8_t *data, size_t len, uint64_t now)
         account.reordered++;
     else
         flow->next = head.sequence + 1;
-    uint64_t late = now - head.sent_ns;
     account.packets++;
     account.late[late_bucket(late)]++;
     if (late > account.late_max_ns)
@@ -271,6 +279,7 @@ static void print_account(char *line)
 static void receive_all(uint16_t port)
 {
     int fd = open_socket(port);
+    ledger_go_first();
     puts("listening");
     fflush(stdout);
     for (;;) {

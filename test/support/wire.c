@@ -447,6 +447,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < SLOTS; i++)
         free_slots[free_count++] = (uint16_t)i;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    ledger_go_first();
     puts("carrying");
     for (;;) {
         struct pollfd inputs[3] = {{.fd = fds[0], .events = POLLIN},
