@@ -24,7 +24,7 @@ struct engine_options {
     bool underlay4, underlay6;
     bool tso, uso, gso, gro; /* offloads that may be used */
     unsigned workers;        /* 1, or 2: one for each direction */
-    bool realtime;           /* workers may have real-time priority under load */
+    bool realtime;           /* workers may have real-time priority for bulk */
     int adopt[ENGINE_FDS];   /* descriptors to duplicate where they fit; -1: none */
 };
 

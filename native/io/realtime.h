@@ -1,5 +1,5 @@
 /*
- * Real-time priority for a worker while it carries much. A packet that waits for a processor behind a program of
+ * Real-time priority for a worker while it carries bulk. A packet that waits for a processor behind a program of
  * ordinary priority waits for milliseconds, on each host of its way; kernels forward in interrupts and have no such
  * wait. SCHED_RR at the lowest priority (sched(7)) goes before all ordinary programs, so it is bounded: of each
  * stretch of REALTIME_WINDOW_MS a worker has REALTIME_BUDGET_US, and is ordinary for the rest. The kernel does the same
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { REALTIME_WINDOW_MS = 10, REALTIME_BUDGET_US = 8000 };
+enum { REALTIME_WINDOW_MS = 10, REALTIME_BUDGET_US = 6000 };
 
 struct realtime {
     bool raised;          /* the thread has the priority */

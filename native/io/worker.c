@@ -18,9 +18,11 @@ enum {
     ERROR_QUEUE_MS = 100,
     /* How long to look for the next packet before sleeping, while packets follow each other closely. */
     SPIN_US = 100,
-    /* With more packets, and KiB of them, in a millisecond a worker is loaded: there is no need to look for more. */
+    /* With more packets, and KiB of them, in a millisecond there is no need to look for more. */
     LOAD = 128,
-    /* How long it then counts as loaded; and how long not to look after somebody kept a yielded processor. */
+    /* With that many KiB, and more than these in a read, it is bulk. */
+    BULK_KIB = 2,
+    /* How long either then holds; and how long not to look after somebody kept a yielded processor. */
     REST_MS = 50,
     SPIN_YIELD_US = 1000, /* that is, so long */
 };
@@ -86,13 +88,13 @@ int worker_start(struct worker *w, int gate)
 {
     w->gate = gate;
     /*
-     * Packets may have been waiting for this thread: it counts as loaded until it is known how many. It inherits the
+     * Packets may have been waiting for this thread: it counts as carrying bulk until more is known. It inherits the
      * priority, since it would have to wait for a processor to take it by itself.
      */
     struct realtime creator = {0};
     realtime_set(&creator, w->engine->realtime);
     w->realtime = creator;
-    w->loaded_ms = w->rest_ms = worker_now_ms() + REST_MS;
+    w->bulk_ms = w->rest_ms = worker_now_ms() + REST_MS;
     /* Signals are the event loop's business: the thread is created with all of them blocked. */
     sigset_t all, before;
     sigfillset(&all);
@@ -185,21 +187,31 @@ uint64_t worker_now_ms(void)
     return now_us() / 1000;
 }
 
-/* Once in a millisecond: whether so much is carried that the thread goes before others and need not look for more. */
+/*
+ * Once in a millisecond: what is carried, and in what pieces. With much there is no need to look for more. Much in large
+ * pieces is bulk, whose senders wait for acknowledgements: those go on the sooner, the sooner it is carried. A flood of
+ * small packets is not, whose receivers would not get the processor that they need.
+ */
 static void weigh_load(struct worker *w)
 {
     const _Atomic uint64_t *n = w->counters.value;
-    uint64_t passed = w->forward.now_ms - w->load_ms;
+    const struct load before = w->load;
+    uint64_t passed = w->forward.now_ms - before.ms;
     if (passed == 0)
         return;
-    uint64_t load =
-        n[COUNTER_TX_IN] + n[COUNTER_RX_IN] + (n[COUNTER_TX_BYTES] + n[COUNTER_RX_BYTES]) / 1024;
-    if (load - w->load > LOAD * passed)
-        w->loaded_ms = w->rest_ms = w->forward.now_ms + REST_MS;
-    w->load = load;
-    w->load_ms = w->forward.now_ms;
+    w->load = (struct load){
+        .ms = w->forward.now_ms,
+        .packets = n[COUNTER_TX_IN] + n[COUNTER_RX_IN],
+        .kib = (n[COUNTER_TX_BYTES] + n[COUNTER_RX_BYTES]) / 1024,
+        .reads = n[COUNTER_TX_IN] + w->messages,
+    };
+    uint64_t kib = w->load.kib - before.kib;
+    if (w->load.packets - before.packets + kib > LOAD * passed)
+        w->rest_ms = w->load.ms + REST_MS;
+    if (kib > LOAD * passed && kib > BULK_KIB * (w->load.reads - before.reads))
+        w->bulk_ms = w->load.ms + REST_MS;
     if (w->engine->realtime)
-        realtime_weigh(&w->realtime, w->forward.now_ms < w->loaded_ms, w->forward.now_ms);
+        realtime_weigh(&w->realtime, w->load.ms < w->bulk_ms, w->load.ms);
 }
 
 static void enter(struct worker *w)
@@ -327,7 +339,6 @@ static bool wait_until_readable(struct worker *w, int fd)
 static void *run(void *argument)
 {
     struct worker *w = argument;
-    /* Packets may have been waiting for this thread: it counts as loaded until it is known how many. */
     /* While it waits, and where it is stopped meanwhile, the packets are another's. */
     if (w->gate < 0 || wait_until_readable(w, w->gate))
         carry(w);

@@ -135,6 +135,7 @@ static size_t deliver_batch(struct worker *w, int n)
     size_t bytes = 0;
     for (int i = 0; i < n; i++) {
         bytes += r->messages[i].len;
+        w->messages++;
         receive_message(w, &r->messages[i]);
     }
     gro_flush(&w->gro);

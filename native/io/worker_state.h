@@ -45,12 +45,16 @@ struct worker {
     /* Something left, since heard_ms, from sockets whose error queues no epoll watches; they were read then. */
     bool unheard;
     uint64_t heard_ms;
-    bool close;             /* the last sleep was so short that looking would have been better */
-    uint64_t load, load_ms; /* packets and KiB until that time */
-    uint64_t loaded_ms;     /* until when it counts as loaded */
-    uint64_t rest_ms;       /* until when not to look */
+    bool close; /* the last sleep was so short that looking would have been better */
+    struct load {
+        uint64_t ms, packets, kib;
+        uint64_t reads; /* of the TUN and of sockets: super-packets, and datagrams that the kernel coalesced, are one */
+    } load;             /* until then */
+    uint64_t messages;  /* read from sockets */
+    uint64_t rest_ms;   /* until when not to look */
+    uint64_t bulk_ms;   /* until when it counts as carrying bulk */
     struct realtime realtime;
-    uint32_t overflows[2];  /* per underlay, as counted so far */
+    uint32_t overflows[2]; /* per underlay, as counted so far */
     struct event_ring events;
     uint64_t peer_events_ms[PEER_EVENT_SLOTS];
     struct bucket stranger_events;

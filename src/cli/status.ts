@@ -39,7 +39,7 @@ function printStatus(answer: Status): string {
       "threads",
       [
         plural(answer.workers, "worker"),
-        ...(answer.realtime ? ["real-time under load"] : []),
+        ...(answer.realtime ? ["real-time for bulk"] : []),
         `offloads: ${answer.offloads.join(" ") || "none"}`,
       ].join(", "),
     ],

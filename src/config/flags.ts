@@ -200,7 +200,7 @@ export const FLAGS = {
     group: "host",
     type: boolean,
     default: "true",
-    help: "Let workers go before other programs while they carry much, for most of a core at most, where the host allows it.",
+    help: "Let workers go before other programs while they carry bulk, for 60 % of a core each at most, where the host allows it.",
   },
   "run-dir": {
     group: "host",

@@ -66,7 +66,7 @@ export interface Options {
   readonly offloads: readonly Offload[];
   /** Threads that carry packets; null for as many as suit the machine. */
   readonly workers: number | null;
-  /** Whether workers may have real-time priority under load. */
+  /** Whether workers may have real-time priority for bulk. */
   readonly realtime: boolean;
   readonly logLevel: LogLevel;
   /** Sentences about accepted settings that have no effect (yet), to be logged once at start. */

@@ -33,7 +33,7 @@ export class Dataplane {
   readonly tun: string;
   readonly ifindex: number;
   readonly workers: number;
-  /** Whether the workers have real-time priority under load. */
+  /** Whether the workers have real-time priority for bulk. */
   readonly realtime: boolean;
   /** The descriptors with packets in their queues, and which of them another daemon had opened. */
   readonly fds: Fds;

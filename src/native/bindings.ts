@@ -30,7 +30,7 @@ export interface OpenOptions {
   readonly offloads: readonly Offload[];
   /** Threads that carry packets: 1, or 2 for one per direction. */
   readonly workers: number;
-  /** Whether workers may have real-time priority under load, if this process may have it. */
+  /** Whether workers may have real-time priority for bulk, if this process may have it. */
   readonly realtime: boolean;
   /**
    * Descriptors that another daemon opened. Each is duplicated where it is what would be opened now, else left alone;
@@ -54,7 +54,7 @@ export interface OpenResult {
   /** Offloads in use after probing. */
   readonly offloads: readonly Offload[];
   readonly workers: number;
-  /** Whether they have real-time priority under load. */
+  /** Whether they have real-time priority for bulk. */
   readonly realtime: boolean;
   /** The descriptors in use, and which of them were adopted. */
   readonly fds: Fds;

@@ -34,7 +34,7 @@ export interface Status {
   readonly macs: readonly string[];
   readonly registry: RegistryStatus;
   readonly workers: number;
-  /** Whether the workers have real-time priority under load. */
+  /** Whether the workers have real-time priority for bulk. */
   readonly realtime: boolean;
   readonly offloads: readonly string[];
   readonly peers: number;

@@ -1,7 +1,7 @@
 /**
  * What threads and source ports must not change: with one worker or two, every packet of several flows arrives once and
- * in the order of its flow, in both directions at a time; and in VXLAN each flow keeps to one source port. And under load
- * workers go before ordinary programs, where the host allows it.
+ * in the order of its flow, in both directions at a time; and in VXLAN each flow keeps to one source port. With
+ * bulk, workers go before ordinary programs, where the host allows it.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import test from "ava";

@@ -88,7 +88,7 @@ test("weft status tells the whole state in words", async (t) => {
   subnet    10.5.32.0/24
   mac       b6:c4:b1:af:9e:94
   registry  etcd http://10.0.0.5:2379, connected, revision 17, last heard 2s ago, lease ends in 23h 53m unless renewed
-  threads   2 workers, real-time under load, offloads: tso gro
+  threads   2 workers, real-time for bulk, offloads: tso gro
   table     2 peers, 3 routes
   tx        1200 packets, 1.5 MiB, 1 drop, 7 lost in the kernel's queue
   rx        900 packets, 512 B, 0 drops
