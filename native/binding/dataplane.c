@@ -351,6 +351,8 @@ static const char *event_kind(enum event_kind kind)
         return "tun-gone";
     case EVENT_OFFLOAD_OFF:
         return "offload-off";
+    case EVENT_TAKEN_OVER:
+        return "taken-over";
     case EVENT_PEER_ERROR:
         return "peer-error";
     case EVENT_PEER_DROP:
@@ -375,7 +377,7 @@ static napi_value event_object(napi_env env, const struct event *event)
                                        address, sizeof address)
                            : NULL);
     binding_set_string(env, object, "detail", event->detail);
-    if (event->kind == EVENT_PATH_MTU)
+    if (event->kind == EVENT_PATH_MTU || event->kind == EVENT_TAKEN_OVER)
         binding_set_number(env, object, "value", event->value);
     else
         binding_set_string(env, object, "value", NULL);

@@ -68,6 +68,7 @@ int engine_pause(struct engine *e, const char *gate)
 {
     e->gate = gate;
     e->gate_error = 0;
+    e->paused_us = worker_now_us();
     atomic_store(&e->stopping, e->worker_count);
     for (unsigned i = 0; i < e->worker_count; i++)
         worker_stop(e->workers[i]);
@@ -79,7 +80,7 @@ int engine_pause(struct engine *e, const char *gate)
 void engine_stopped(struct engine *e)
 {
     if (atomic_fetch_sub(&e->stopping, 1) == 1 && e->gate != NULL)
-        e->gate_error = -unixdgram_send(e->gate, "", 1, NULL, 0);
+        e->gate_error = -unixdgram_send(e->gate, &e->paused_us, sizeof e->paused_us, NULL, 0);
 }
 
 bool engine_advanced(struct engine *e)

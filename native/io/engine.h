@@ -43,6 +43,7 @@ struct engine {
     unsigned worker_count;
     _Atomic unsigned stopping; /* workers that are to stop and have not */
     const char *gate;
+    uint64_t paused_us; /* when they were told to stop */
     int gate_error;
     void (*notify)(void *context);
     void *notify_context;
@@ -56,7 +57,8 @@ int engine_start(struct engine *engine, int gate);
 
 /*
  * Stops the workers, who carry what they have read to its end. They may be started again. The last one to stop sends a
- * datagram to the unix socket `gate`, unless that is null: other workers may wait for it. Returns 0 or the errno of that.
+ * datagram to the unix socket `gate`, unless that is null: other workers may wait for it. It has the time at which these
+ * were told to stop, CLOCK_MONOTONIC in microseconds, 8 bytes in host order. Returns 0 or the errno of that.
  */
 int engine_pause(struct engine *engine, const char *gate);
 

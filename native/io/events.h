@@ -14,6 +14,7 @@ enum event_kind {
     EVENT_WORKER_FAILED,
     EVENT_TUN_GONE,
     EVENT_OFFLOAD_OFF,
+    EVENT_TAKEN_OVER, /* this worker carries what another process's did before */
     EVENT_PEER_ERROR,
     EVENT_PEER_DROP, /* the first packet of a peer that was dropped for a reason; its name is the detail */
     EVENT_PATH_MTU, /* the MTU of the path to a peer has been learned */
@@ -23,7 +24,7 @@ struct event {
     enum event_kind kind;
     int error;           /* errno */
     uint8_t address[16]; /* the peer's underlay address, for what is about a peer */
-    uint32_t value;      /* EVENT_PATH_MTU: bytes of the outer packet */
+    uint32_t value; /* EVENT_PATH_MTU: bytes of the outer packet. EVENT_TAKEN_OVER: us since the others were to stop */
     const char *detail;  /* static text or null */
 };
 

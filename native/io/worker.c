@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -175,7 +176,7 @@ bool worker_report_about(struct worker *w, const uint8_t address[16], struct eve
 
 /* --- the loop ------------------------------------------------------------------------------------------------- */
 
-static uint64_t now_us(void)
+uint64_t worker_now_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -184,7 +185,7 @@ static uint64_t now_us(void)
 
 uint64_t worker_now_ms(void)
 {
-    return now_us() / 1000;
+    return worker_now_us() / 1000;
 }
 
 /*
@@ -265,19 +266,19 @@ static int wait_for_work(struct worker *w, struct epoll_event *events)
 {
     if (fairq_waits(&w->journal->waiting))
         return epoll_wait(w->epoll_fd, events, SOURCES, 0);
-    uint64_t start = now_us(), now = start;
+    uint64_t start = worker_now_us(), now = start;
     while (w->close && now / 1000 >= w->rest_ms && now - start < SPIN_US) {
         sched_yield();
         int n = epoll_wait(w->epoll_fd, events, SOURCES, 0);
         uint64_t before = now;
-        now = now_us();
+        now = worker_now_us();
         if (now - before > SPIN_YIELD_US)
             w->rest_ms = now / 1000 + REST_MS;
         if (n != 0)
             return n;
     }
     int n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);
-    w->close = now_us() - now < SPIN_US;
+    w->close = worker_now_us() - now < SPIN_US;
     return n;
 }
 
@@ -305,10 +306,23 @@ static void take_up(struct worker *w)
     j->again = false;
 }
 
+/* Of a worker that has waited at its gate: for how long nobody carried packets. */
+static void tell_pause(struct worker *w)
+{
+    uint64_t paused_us;
+    /* Other workers may not have seen it yet. */
+    if (recv(w->gate, &paused_us, sizeof paused_us, MSG_PEEK | MSG_DONTWAIT) != sizeof paused_us)
+        return;
+    uint32_t pause_us = (uint32_t)(worker_now_us() - paused_us);
+    worker_report(w, &(struct event){.kind = EVENT_TAKEN_OVER, .value = pause_us});
+}
+
 static void carry(struct worker *w)
 {
     struct epoll_event events[SOURCES];
     take_up(w);
+    if (w->gate >= 0 && w->index == 0)
+        tell_pause(w);
     while (!atomic_load_explicit(&w->stopping, memory_order_relaxed)) {
         counter_bump(&w->rounds, 1);
         int n = wait_for_work(w, events);

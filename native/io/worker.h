@@ -40,7 +40,8 @@ void worker_destroy(struct worker *worker);
 const struct counters *worker_counters(const struct worker *worker);
 struct event_ring *worker_events(struct worker *worker);
 
-/* CLOCK_MONOTONIC in milliseconds: the time that workers go by. */
+/* CLOCK_MONOTONIC in milliseconds, the time that workers go by, and in microseconds. */
 uint64_t worker_now_ms(void);
+uint64_t worker_now_us(void);
 
 #endif

@@ -41,6 +41,9 @@ export function logEvent(event: DataplaneEvent, names: Names, log: Logger): stri
     case "offload-off":
       log.warn({ reason: code }, `the kernel's ${detail ?? ""} offload is broken here and not used any more`);
       return null;
+    case "taken-over":
+      log.info({ pauseUs: value }, "packets go on here");
+      return null;
     case "tun-gone":
       return `the TUN device ${names.tun} is gone (${code ?? ""})`;
     case "worker-failed":

@@ -84,11 +84,12 @@ export interface DataplaneEvent {
   /**
    * `worker-failed`: a worker cannot go on (why, in `code`). `tun-gone`: the device was deleted.
    * `offload-off`: an offload was found broken at run time and is not used any more (`detail` names it).
+   * `taken-over`: packets go on here; nobody carried any for `value` microseconds.
    * `peer-error`: an ICMP error or a send error about the peer with underlay address `address`.
    * `peer-drop`: the first packet from `address`, a peer's or a stranger's, that was dropped for the reason `detail`.
    * `path-mtu`: the path to the peer `address` was found to carry outer packets of `value` bytes.
    */
-  readonly kind: "worker-failed" | "tun-gone" | "offload-off" | "peer-error" | "peer-drop" | "path-mtu";
+  readonly kind: "worker-failed" | "tun-gone" | "offload-off" | "taken-over" | "peer-error" | "peer-drop" | "path-mtu";
   /** Name of the errno. */
   readonly code: string | null;
   /** Text of the underlay address. */
