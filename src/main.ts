@@ -1,11 +1,5 @@
-/** What the entry points share: running weftd from a command line, and turning an outcome into an exit code. */
-import { readFileSync } from "node:fs";
-import { EXIT_FAILED, EXIT_OK, WeftError } from "./config/errors.js";
-import { helpText } from "./config/help.js";
-import { parseOptions } from "./config/parse-options.js";
-import { VERSION } from "./config/version.js";
-import type { Inheritance } from "./dataplane/inheritance.js";
-import resume from "./resume.cjs";
+/** What the entry points share: turning an outcome into an exit code. */
+import { EXIT_FAILED, WeftError } from "./config/errors.js";
 
 /**
  * Runs `main` and sets the process's exit code. An expected failure is one line on standard error; anything else is a
@@ -24,28 +18,5 @@ export async function runMain(program: string, main: () => Promise<number>): Pro
       );
       process.exitCode = EXIT_FAILED;
     }
-  }
-}
-
-/** Does what weftd's command line asks for; resolves with the exit code when the daemon has ended. */
-export async function weftd(
-  argv: readonly string[],
-  inheritance: Inheritance = resume.NOTHING,
-): Promise<number> {
-  const request = parseOptions(argv, process.env);
-  if (request.kind === "help") process.stdout.write(helpText());
-  if (request.kind === "version") process.stdout.write(`weftd ${VERSION}\n`);
-  if (request.kind !== "run") return EXIT_OK;
-  // Loaded only now: help and wrong use need neither the addon nor the registries.
-  const { runDaemon } = await import("./daemon.js");
-  return runDaemon({ ...request.options, nodeId: request.options.nodeId ?? machineId() }, inheritance);
-}
-
-/** This machine's id (machine-id(5)); null where there is none. */
-function machineId(): string | null {
-  try {
-    return readFileSync("/etc/machine-id", "utf8").trim() || null;
-  } catch {
-    return null;
   }
 }

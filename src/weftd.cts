@@ -9,7 +9,7 @@
 import resume = require("./resume.cjs");
 
 const inheritance = resume.resume(process.env);
-void import("./main.js").then(async ({ runMain, weftd }) => {
+void Promise.all([import("./main.js"), import("./start.js")]).then(async ([{ runMain }, { weftd }]) => {
   await runMain("weftd", () => weftd(process.argv.slice(2), inheritance));
   // Nothing is left to do: what still waits, for instance for a connection to close, is not waited for.
   process.exit();

@@ -2,33 +2,23 @@
 import { ConfigError, EXIT_OK, EXIT_USAGE } from "../config/errors.js";
 import { suggestion } from "../config/suggest.js";
 import { VERSION } from "../config/version.js";
-import { capture } from "./capture.js";
 import { type Command, JSON_HELP, RUN_DIR_HELP } from "./command.js";
-import { counters } from "./counters.js";
-import { installService, uninstallService } from "./install-service.js";
-import { leave } from "./leave.js";
-import { logLevel } from "./log-level.js";
-import { peers } from "./peers.js";
-import { restart } from "./restart.js";
-import { routes } from "./routes.js";
-import { status } from "./status.js";
-import { trace } from "./trace.js";
-import { up } from "./up.js";
 
-const COMMANDS: readonly Command[] = [
-  status,
-  peers,
-  routes,
-  counters,
-  capture,
-  trace,
-  logLevel,
-  restart,
-  leave,
-  up,
-  installService,
-  uninstallService,
-];
+/** Each is loaded when it is needed: a verb starts in half the time without the others. */
+const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
+  status: async () => (await import("./status.js")).status,
+  peers: async () => (await import("./peers.js")).peers,
+  routes: async () => (await import("./routes.js")).routes,
+  counters: async () => (await import("./counters.js")).counters,
+  capture: async () => (await import("./capture.js")).capture,
+  trace: async () => (await import("./trace.js")).trace,
+  "log-level": async () => (await import("./log-level.js")).logLevel,
+  restart: async () => (await import("./restart.js")).restart,
+  leave: async () => (await import("./leave.js")).leave,
+  up: async () => (await import("./up.js")).up,
+  "install-service": async () => (await import("./install-service.js")).installService,
+  "uninstall-service": async () => (await import("./install-service.js")).uninstallService,
+};
 
 /**
  * Runs the verb that `argv` names; resolves with the exit code. Options that stand before the verb are treated as
@@ -42,17 +32,17 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   const wantsHelp = args.includes("--help") || args.includes("-h");
   if (name === undefined) {
     if (args.includes("--version")) process.stdout.write(`weft ${VERSION}\n`);
-    else if (wantsHelp) process.stdout.write(overview());
-    else process.stderr.write(overview());
+    else (wantsHelp ? process.stdout : process.stderr).write(await overview());
     return wantsHelp || args.includes("--version") ? EXIT_OK : EXIT_USAGE;
   }
-  const names = COMMANDS.map((each) => each.name);
-  const command = COMMANDS.find((each) => each.name === name);
-  if (command === undefined) {
+  const load = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  if (load === undefined) {
+    const names = Object.keys(VERBS);
     throw new ConfigError(
       `there is no verb "${name}"${suggestion(name, names, "weft ") || `; there are ${names.join(", ")}`}`,
     );
   }
+  const command = await load();
   if (!wantsHelp) return command.run(args);
   process.stdout.write(
     `weft ${name} - ${command.summary}\n\nUsage: weft ${name} ${command.usage}\n\n${command.help}`,
@@ -60,12 +50,13 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   return EXIT_OK;
 }
 
-function overview(): string {
+async function overview(): Promise<string> {
+  const commands = await Promise.all(Object.values(VERBS).map((load) => load()));
   return `weft - asks and runs weftd, the daemon of a userspace overlay network
 
 Usage: weft <verb> [options]
 
-${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}\n`).join("")}
+${commands.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}\n`).join("")}
 'weft <verb> --help' tells more about a verb, 'weftd --help' about the daemon.
 Options of the verbs that ask the daemon:
 ${JSON_HELP}${RUN_DIR_HELP}

@@ -1,6 +1,6 @@
 /** `weft up`: runs the daemon over a peers file, in the foreground. */
 import { ConfigError } from "../config/errors.js";
-import { weftd } from "../main.js";
+import { weftd } from "../start.js";
 import type { Command } from "./command.js";
 
 export const up: Command = {
