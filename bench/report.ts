@@ -71,6 +71,8 @@ ${environment(results)}
   of the same run. UDP rates are the highest at which no more than one packet in a thousand is lost, and none is put off
   by a queue that only grows. CPU is what all processors worked meanwhile, from /proc/stat. Round trips are measured
   while low-priority loops keep the processors from sleeping, unless it says otherwise.
+- weft has its defaults and is started by root, so that bulk goes before programs (\`--realtime\`). As a service it does
+  only with \`systemd/weftd-realtime.conf\`.
 
 \`npm run bench -- --help\` lists its options. \`bench/external.ts\` says how to measure a daemon that it does not know.
 

@@ -38,7 +38,7 @@ export function wireTotal(
   return rows.reduce((sum, row) => sum + report.from[row] + report.to[row], 0);
 }
 
-/** The longest time in which nothing arrived, in either direction. */
+/** The longest time in which packets were under way and none arrived, in either direction. */
 export function silenceMs(accounts: Accounts): number {
   return Math.max(...accounts.map(({ silenceUs }) => silenceUs)) / 1000;
 }

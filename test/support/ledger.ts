@@ -32,7 +32,7 @@ export interface StreamAccount {
   readonly receiverLost: number;
   /** The most packets of one flow that are missing in a row. */
   readonly longestHole: number;
-  /** The longest time between two arrivals. */
+  /** The longest time between two arrivals in which packets were under way. */
   readonly silenceUs: number;
   /** From the sender's call to the receiver's; of the packets that arrived. */
   readonly lateMedianUs: number;

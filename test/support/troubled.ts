@@ -1,5 +1,5 @@
 /** Daemons that a test can trouble from inside: what they are started with, and how the trouble is caused (trouble.cts). */
-import { writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type OnCleanup, temporaryDirectory } from "./process.js";
@@ -20,7 +20,9 @@ export class Troublemaker {
 
   /** `what`: a line as trouble.cts reads it. */
   cause(pid: number, what: string): void {
-    writeFileSync(this.file, what);
+    // Another daemon may be reading what it was told before.
+    writeFileSync(`${this.file}.next`, what);
+    renameSync(`${this.file}.next`, this.file);
     process.kill(pid, "SIGUSR2");
   }
 }
