@@ -1,4 +1,4 @@
-/* Build and lookup of the stride-8 trie that fib.h describes. */
+/* Build and lookup of the stride-8 trie that fib.h describes: it grows with all slots of its nodes, and is then packed. */
 #include "fib.h"
 
 #include <errno.h>
@@ -6,13 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* A slot is a result or, with this bit, the number of a child: while the trie grows, of a node; then, of a line. */
 #define CHILD 0x80000000u
-enum { SLOTS = 256 };
+/* The child is a node of few runs. */
+#define FEW 0x40000000u
+enum { SLOTS = 256, LINE_SLOTS = 16, RUNS = 12 };
+
+/* A node of few runs of equal slots: a line of the cache. Others have all slots, and take LINE_SLOTS of these a line. */
+struct few {
+    uint8_t last[16]; /* the last address byte of each run, and 255 behind them */
+    uint32_t slots[RUNS];
+};
 
 struct trie {
     uint8_t prefix[16]; /* the first `skip` bytes that every route shares */
     size_t skip;
-    /* Node n is slots[n * SLOTS ...], node 0 the root; null when there are no routes. */
+    uint32_t *lines; /* of LINE_SLOTS; null when there are no routes */
+    uint32_t root;
+};
+
+/* A trie that grows: node n is slots[n * SLOTS ...], node 0 the root. */
+struct growing {
+    size_t skip;
     uint32_t *slots;
     size_t nodes;
     size_t room;
@@ -24,7 +43,7 @@ struct fib {
 };
 
 /* Appends a node with every slot set to `result` and returns its number, or 0 without memory. */
-static uint32_t add_node(struct trie *t, uint32_t result)
+static uint32_t add_node(struct growing *t, uint32_t result)
 {
     if (t->nodes == t->room) {
         size_t room = t->room == 0 ? 16 : t->room * 2;
@@ -41,7 +60,7 @@ static uint32_t add_node(struct trie *t, uint32_t result)
 }
 
 /* Inserts a route; every route inserted before was at most as long, so a slot to be filled has no child. */
-static bool insert(struct trie *t, const struct fib_route *r)
+static bool insert(struct growing *t, const struct fib_route *r)
 {
     size_t node = 0;
     size_t depth = t->skip;
@@ -76,19 +95,83 @@ static size_t shared_bytes(const struct fib_route *const *routes, size_t n)
     return skip;
 }
 
+static unsigned count_runs(const uint32_t *node)
+{
+    unsigned runs = 1;
+    for (size_t i = 1; i < SLOTS; i++)
+        runs += node[i] != node[i - 1];
+    return runs;
+}
+
+/* Where each node goes: `at`, with FEW where that applies. Returns how many lines there are. */
+static uint32_t place_nodes(const struct growing *g, uint32_t *at)
+{
+    uint32_t lines = 0;
+    for (size_t n = 0; n < g->nodes; n++) {
+        bool few = count_runs(g->slots + n * SLOTS) <= RUNS;
+        at[n] = lines | CHILD | (few ? FEW : 0);
+        lines += few ? 1 : SLOTS / LINE_SLOTS;
+    }
+    return lines;
+}
+
+/* What a slot becomes whose children are `at` those places. */
+static uint32_t placed(uint32_t slot, const uint32_t *at)
+{
+    return slot & CHILD ? at[slot & ~CHILD] : slot;
+}
+
+static void pack_all(const uint32_t *node, const uint32_t *at, uint32_t *slots)
+{
+    for (size_t i = 0; i < SLOTS; i++)
+        slots[i] = placed(node[i], at);
+}
+
+static void pack_few(const uint32_t *node, const uint32_t *at, struct few *few)
+{
+    size_t run = 0;
+    memset(few->last, SLOTS - 1, sizeof few->last);
+    for (size_t i = 0; i < SLOTS; i++) {
+        if (i + 1 < SLOTS && node[i + 1] == node[i])
+            continue;
+        few->last[run] = (uint8_t)i;
+        few->slots[run++] = placed(node[i], at);
+    }
+}
+
+static bool pack(struct trie *t, const struct growing *g)
+{
+    uint32_t *at = calloc(g->nodes, sizeof *at);
+    if (at == NULL)
+        return false;
+    t->lines = aligned_alloc(sizeof(struct few), place_nodes(g, at) * sizeof(struct few));
+    for (size_t n = 0; n < g->nodes && t->lines != NULL; n++) {
+        const uint32_t *node = g->slots + n * SLOTS;
+        uint32_t *line = t->lines + (size_t)(at[n] & ~(CHILD | FEW)) * LINE_SLOTS;
+        if (at[n] & FEW)
+            pack_few(node, at, (struct few *)(void *)line);
+        else
+            pack_all(node, at, line);
+    }
+    t->root = at[0];
+    free(at);
+    return t->lines != NULL;
+}
+
 static bool build_trie(struct trie *t, const struct fib_route *const *sorted, size_t n)
 {
     if (n == 0)
         return true;
     t->skip = shared_bytes(sorted, n);
     memcpy(t->prefix, sorted[0]->prefix, t->skip);
-    add_node(t, FIB_NONE);
-    if (t->slots == NULL)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!insert(t, sorted[i]))
-            return false;
-    return true;
+    struct growing g = {.skip = t->skip};
+    add_node(&g, FIB_NONE);
+    bool built = g.slots != NULL;
+    for (size_t i = 0; i < n && built; i++)
+        built = insert(&g, sorted[i]);
+    built = built && pack(t, &g);
+    free(g.slots);
+    return built;
 }
 
 /* The order of insertion: what comes later wins where both are. */
@@ -143,8 +226,8 @@ void fib_free(struct fib *fib)
 {
     if (fib == NULL)
         return;
-    free(fib->ipv4.slots);
-    free(fib->ipv6.slots);
+    free(fib->ipv4.lines);
+    free(fib->ipv6.lines);
     free(fib);
 }
 
@@ -157,13 +240,31 @@ static bool has_prefix(const struct trie *t, const uint8_t *address)
     return true;
 }
 
+/* The slot of the run that `byte` is in: the first one that ends with it or after it. */
+static uint32_t slot_of_run(const struct few *few, uint8_t byte)
+{
+#ifdef __SSE2__
+    __m128i last = _mm_load_si128((const __m128i *)(const void *)few->last);
+    __m128i not_before = _mm_cmpeq_epi8(_mm_max_epu8(last, _mm_set1_epi8((char)byte)), last);
+    return few->slots[__builtin_ctz((unsigned)_mm_movemask_epi8(not_before))];
+#else
+    size_t run = 0;
+    while (few->last[run] < byte)
+        run++;
+    return few->slots[run];
+#endif
+}
+
 uint32_t fib_lookup(const struct fib *fib, int family, const uint8_t *address)
 {
     const struct trie *t = family == 4 ? &fib->ipv4 : &fib->ipv6;
-    if (t->slots == NULL || !has_prefix(t, address))
+    if (t->lines == NULL || !has_prefix(t, address))
         return FIB_NONE;
-    uint32_t slot = CHILD; /* the root */
-    for (size_t depth = t->skip; slot & CHILD; depth++)
-        slot = t->slots[(size_t)(slot & ~CHILD) * SLOTS + address[depth]];
+    uint32_t slot = t->root;
+    for (size_t depth = t->skip; slot & CHILD; depth++) {
+        const uint32_t *line = t->lines + (size_t)(slot & ~(CHILD | FEW)) * LINE_SLOTS;
+        uint8_t byte = address[depth];
+        slot = slot & FEW ? slot_of_run((const struct few *)(const void *)line, byte) : line[byte];
+    }
     return slot;
 }
