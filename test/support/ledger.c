@@ -165,11 +165,11 @@ static bool mark(struct flow *flow, uint64_t sequence)
     return is_new;
 }
 
-/* While the sender did not send, which makes the next packet no later, nothing is silent. */
-static void note_silence(uint64_t now, uint64_t late)
+/* While the sender did not send, so that the next packet is neither late nor the first after a hole, nothing is silent. */
+static void note_silence(uint64_t now, uint64_t late, bool hole)
 {
     uint64_t gap = account.last_ns == 0 ? 0 : now - account.last_ns;
-    uint64_t silence = gap < late ? gap : late;
+    uint64_t silence = gap < late || hole ? gap : late;
     if (silence > account.silence_ns)
         account.silence_ns = silence;
     account.last_ns = now;
@@ -189,7 +189,7 @@ static void receive_packet(uint8_t *data, size_t len, uint64_t now)
     }
     struct flow *flow = &account.flows[head.flow];
     uint64_t late = now - head.sent_ns;
-    note_silence(now, late);
+    note_silence(now, late, head.sequence > flow->next);
     if (!mark(flow, head.sequence)) {
         account.duplicated++;
         return;

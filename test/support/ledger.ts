@@ -74,7 +74,7 @@ export class Ledger {
 
 export class LedgerStream {
   constructor(
-    private readonly sender: Program,
+    readonly sender: Program,
     private readonly receiver: Program,
   ) {}
 
