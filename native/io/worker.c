@@ -17,6 +17,8 @@
 enum {
     /* How long errors about what was sent may wait in the error queues of sockets that no epoll watches. */
     ERROR_QUEUE_MS = 100,
+    /* How long a worker without work keeps the priority that it had with it. */
+    RAISED_MS = 100,
     /* How long to look for the next packet before sleeping, while packets follow each other closely. */
     SPIN_US = 100,
     /* With more packets, and KiB of them, in a millisecond there is no need to look for more. */
@@ -277,7 +279,8 @@ static int wait_for_work(struct worker *w, struct epoll_event *events)
         if (n != 0)
             return n;
     }
-    int n = epoll_wait(w->epoll_fd, events, SOURCES, w->unheard ? ERROR_QUEUE_MS : -1);
+    int timeout = w->unheard ? ERROR_QUEUE_MS : w->realtime.raised ? RAISED_MS : -1;
+    int n = epoll_wait(w->epoll_fd, events, SOURCES, timeout);
     w->close = worker_now_us() - now < SPIN_US;
     return n;
 }

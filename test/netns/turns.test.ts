@@ -24,7 +24,7 @@ test("a sparse flow's packet passes those that a bulk flow has queued", async (t
   const capture = await captureWire(bed, t.teardown);
   const sender = await Agent.start(host.ns);
   await sender.do("udp-open", { address: "10.5.1.0", port: 5000 });
-  const before = await weftd.counter("tx", "packets");
+  const before = await weftd.counter("tx", "datagrams");
 
   await freeze(weftd.program, t.teardown);
   const send = (port: number, number: number): Promise<unknown> =>
@@ -36,8 +36,8 @@ test("a sparse flow's packet passes those that a bulk flow has queued", async (t
   for (let i = 0; i < COUNT; i++) await send(BULK, i);
   await send(SPARSE, COUNT);
   weftd.program.signal("SIGCONT");
-  await until("all were read", async () =>
-    (await weftd.counter("tx", "packets")) - before > COUNT ? true : null,
+  await until("all were sent", async () =>
+    (await weftd.counter("tx", "datagrams")) - before > COUNT ? true : null,
   );
 
   const datagrams = tunnelDatagrams(await capture.stop(), { format, port: ports[format], mtu: bed.mtu });
