@@ -91,13 +91,13 @@ int worker_start(struct worker *w, int gate)
 {
     w->gate = gate;
     /*
-     * Packets may have been waiting for this thread: it counts as carrying bulk until more is known. It inherits the
-     * priority, since it would have to wait for a processor to take it by itself.
+     * A thread with a gate is waited for: it counts as carrying bulk until more is known. It inherits the priority, since
+     * it would have to wait for a processor to take it by itself.
      */
     struct realtime creator = {0};
-    realtime_set(&creator, w->engine->realtime);
+    realtime_set(&creator, w->engine->realtime && gate >= 0);
     w->realtime = creator;
-    w->bulk_ms = w->rest_ms = worker_now_ms() + REST_MS;
+    w->bulk_ms = w->rest_ms = gate >= 0 ? worker_now_ms() + REST_MS : 0;
     /* Signals are the event loop's business: the thread is created with all of them blocked. */
     sigset_t all, before;
     sigfillset(&all);
