@@ -24,8 +24,9 @@ struct event {
     enum event_kind kind;
     int error;           /* errno */
     uint8_t address[16]; /* the peer's underlay address, for what is about a peer */
-    uint32_t value; /* EVENT_PATH_MTU: bytes of the outer packet. EVENT_TAKEN_OVER: us since the others were to stop */
-    const char *detail;  /* static text or null */
+    /* EVENT_PATH_MTU: bytes of the outer packet. EVENT_TAKEN_OVER: microseconds since the others were to stop. */
+    uint32_t value;
+    const char *detail; /* static text or null */
 };
 
 enum { EVENT_SLOTS = 64 };

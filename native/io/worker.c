@@ -15,10 +15,9 @@
 #include "worker_state.h"
 
 enum {
-    /* How long errors about what was sent may wait in the error queues of sockets that no epoll watches. */
-    ERROR_QUEUE_MS = 100,
-    /* How long a worker without work keeps the priority that it had with it. */
-    RAISED_MS = 100,
+    /* How long errors about what was sent may wait in the error queues of sockets that no epoll watches; and how long a
+       worker without work keeps the priority that it had with it. */
+    IDLE_MS = 100,
     /* How long to look for the next packet before sleeping, while packets follow each other closely. */
     SPIN_US = 100,
     /* With more packets, and KiB of them, in a millisecond there is no need to look for more. */
@@ -251,7 +250,7 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
     }
     if (transmit)
         worker_transmit(w);
-    if (w->unheard && w->forward.now_ms - w->heard_ms >= ERROR_QUEUE_MS) {
+    if (w->unheard && w->forward.now_ms - w->heard_ms >= IDLE_MS) {
         w->unheard = false;
         w->heard_ms = w->forward.now_ms;
         for (size_t i = 0; i < 2; i++)
@@ -279,7 +278,7 @@ static int wait_for_work(struct worker *w, struct epoll_event *events)
         if (n != 0)
             return n;
     }
-    int timeout = w->unheard ? ERROR_QUEUE_MS : w->realtime.raised ? RAISED_MS : -1;
+    int timeout = w->unheard || w->realtime.raised ? IDLE_MS : -1;
     int n = epoll_wait(w->epoll_fd, events, SOURCES, timeout);
     w->close = worker_now_us() - now < SPIN_US;
     return n;

@@ -2,9 +2,9 @@
  * H6. A worker hangs while the event loop goes on: the daemon stops to feed its watchdog, and is replaced. What does
  * not fit into the queues until then is lost; what is lost is counted.
  */
-import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { compile } from "../support/compile.js";
+import { workerOf } from "../support/process.js";
 import { took } from "./bench.js";
 import { defineFault } from "./fault.js";
 import { harm } from "./harm.js";
@@ -25,7 +25,7 @@ export const fault = defineFault({
     const accounts = await bench.traffic(
       async () => {
         await delay(200);
-        const holder = host.ns.start(hold, [String(await workerThread(pid))]);
+        const holder = host.ns.start(hold, [String(workerOf(pid).tid)]);
         await holder.line(/^held$/);
         msUntilReplaced = await took("another daemon", async () => {
           const status = await service.weftd.ask("/status").catch(() => null);
@@ -39,11 +39,3 @@ export const fault = defineFault({
     return { msUntilReplaced, duplicated, corrupt, reordered };
   },
 });
-
-async function workerThread(pid: number): Promise<number> {
-  for (const tid of await readdir(`/proc/${pid}/task`)) {
-    const name = await readFile(`/proc/${pid}/task/${tid}/comm`, "utf8");
-    if (name.trim() === "weft-worker") return Number(tid);
-  }
-  throw new Error(`process ${pid} has no worker`);
-}

@@ -9,7 +9,7 @@ import { Cgroup } from "../support/cgroup.js";
 import { recordFinding } from "../support/findings.js";
 import { Bed } from "../support/hosts.js";
 import { Overlay } from "../support/overlay.js";
-import { Program, until } from "../support/process.js";
+import { Program, until, workerOf } from "../support/process.js";
 import { Service } from "../support/service.js";
 import { Troublemaker } from "../support/troubled.js";
 import type { WeftdOptions } from "../support/weftd.js";
@@ -20,8 +20,7 @@ const WATCHDOG_S = 3;
 const stopThread = `
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
-tid = next(int(t) for t in os.listdir(f"/proc/{sys.argv[1]}/task")
-           if open(f"/proc/{sys.argv[1]}/task/{t}/comm").read().startswith("weft-worker"))
+tid = int(sys.argv[1])
 PTRACE_ATTACH = 16
 if libc.ptrace(PTRACE_ATTACH, tid, 0, 0) != 0: sys.exit(os.strerror(ctypes.get_errno()))
 os.waitpid(tid, 0x40000000)
@@ -58,7 +57,7 @@ async function replaced(t: ExecutionContext, service: Service, pid: number, row:
 test("H6: a hung worker leads to a restart", async (t) => {
   const service = await start(t);
   const { pid } = service;
-  const debuggerProgram = new Program(["python3", "-c", stopThread, String(pid)], t.teardown);
+  const debuggerProgram = new Program(["python3", "-c", stopThread, String(workerOf(pid).tid)], t.teardown);
   await debuggerProgram.line(/^stopped$/);
   await replaced(t, service, pid, "H6", "a worker hangs");
 });

@@ -3,14 +3,13 @@
  * in the order of its flow, in both directions at a time; and in VXLAN each flow keeps to one source port. With
  * bulk, workers go before ordinary programs, where the host allows it.
  */
-import { readdirSync, readFileSync } from "node:fs";
 import test from "ava";
 import { captureWire, type Encapsulated, tunnelDatagrams } from "../support/capture.js";
 import { Bed } from "../support/hosts.js";
 import { Ledger } from "../support/ledger.js";
 import { type Node, ports, startOverlay } from "../support/overlay.js";
 import { viewOf } from "../support/packets.js";
-import { tryRun, until } from "../support/process.js";
+import { tryRun, until, workerOf } from "../support/process.js";
 import { iperf } from "../support/traffic.js";
 
 const FLOWS = 8;
@@ -76,24 +75,15 @@ for (const realtime of [true, false]) {
     const policies = new Set<number>();
     const transfer = iperf(a.pod.ns, b.pod.ns, b.pod.address, { megabytes: 200 }).then(() => true);
     await until("the end of the transfer", () => {
-      policies.add(workerPolicy(status.pid));
+      policies.add(workerOf(status.pid).policy);
       return Promise.race([transfer, Promise.resolve(null)]);
     });
     t.is(policies.has(SCHED_RR), status.realtime, [...policies].join(" "));
 
     await until("ordinary priority without load", () =>
-      workerPolicy(status.pid) === SCHED_OTHER ? true : null,
+      workerOf(status.pid).policy === SCHED_OTHER ? true : null,
     );
   });
-}
-
-/** The scheduling policy of a daemon's worker (proc_pid_stat(5)). */
-function workerPolicy(pid: number): number {
-  const tasks = `/proc/${pid}/task`;
-  const stats = readdirSync(tasks).map((tid) => readFileSync(`${tasks}/${tid}/stat`, "latin1"));
-  const worker = stats.find((stat) => stat.includes("(weft-worker)")) ?? "";
-  const afterName = worker.slice(worker.lastIndexOf(")") + 2).split(" ");
-  return Number(afterName[41 - 3]);
 }
 
 /** Addresses, protocol and ports of what a datagram carries; null for what has none. */

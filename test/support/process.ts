@@ -3,8 +3,8 @@
  * and whatever was started is ended by its pid when the owner's cleanup runs.
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
-import { mkdtemp, readdir, readFile } from "node:fs/promises";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -220,18 +220,42 @@ export class Program {
   }
 }
 
-/** What the kernel says of a process's threads, a letter each (proc(5), /proc/pid/stat). */
-async function threadStates(pid: number): Promise<string[]> {
+/** What proc_pid_stat(5) says of a thread. */
+export interface Thread {
+  readonly tid: number;
+  readonly name: string;
+  readonly state: string;
+  /** SCHED_OTHER and so on, as numbers (sched.h). */
+  readonly policy: number;
+}
+
+export function threadsOf(pid: number): Thread[] {
   const tasks = `/proc/${pid}/task`;
-  const lines = (await readdir(tasks)).map((task) => readFile(join(tasks, task, "stat"), "utf8"));
-  return (await Promise.all(lines)).map((line) => line.slice(line.lastIndexOf(")") + 2)[0] ?? "");
+  return readdirSync(tasks).map((tid) => {
+    const stat = readFileSync(join(tasks, tid, "stat"), "latin1");
+    const nameEnd = stat.lastIndexOf(")");
+    const fromState = stat.slice(nameEnd + 2).split(" ");
+    return {
+      tid: Number(tid),
+      name: stat.slice(stat.indexOf("(") + 1, nameEnd),
+      state: fromState[0] ?? "",
+      policy: Number(fromState[38]),
+    };
+  });
+}
+
+/** The thread of a daemon that carries packets; the first, where there are two. */
+export function workerOf(pid: number): Thread {
+  const worker = threadsOf(pid).find(({ name }) => name === "weft-worker");
+  if (worker === undefined) throw new Error(`process ${pid} has no worker`);
+  return worker;
 }
 
 /** Stops every thread of a program, until SIGCONT. */
 export async function freeze(program: Program, onCleanup: OnCleanup): Promise<void> {
   onCleanup(() => program.signal("SIGCONT"));
   program.signal("SIGSTOP");
-  await until("every thread stands still", async () =>
-    (await threadStates(program.pid)).every((state) => state === "T") ? true : null,
+  await until("every thread stands still", () =>
+    threadsOf(program.pid).every(({ state }) => state === "T") ? true : null,
   );
 }
