@@ -18,7 +18,7 @@ export class Leases {
   readonly #prefix: string;
   #remembered: readonly Entry[] = [];
   readonly #results = new WeakMap<Entry, Lease | Rejection>();
-  readonly #texts = new WeakMap<Lease, string>();
+  readonly #entries = new WeakMap<Lease, Entry>();
 
   /** @param prefix the network's, without `/subnets/` */
   constructor(client: EtcdClient, prefix: string, log: Logger) {
@@ -28,8 +28,14 @@ export class Leases {
 
   /** Takes what stands in for etcd's leases until they are listed, oldest first. */
   remember(leases: readonly RememberedLease[]): void {
-    this.#remembered = leases.map(({ key, value }, createRevision) => {
-      return { key: this.keyOf(key), value, createRevision, modRevision: 0, lease: "0" };
+    this.#remembered = leases.map(({ key, value }, index) => {
+      return {
+        key: this.keyOf(key),
+        value,
+        createRevision: index - leases.length,
+        modRevision: 0,
+        lease: "0",
+      };
     });
   }
 
@@ -47,7 +53,7 @@ export class Leases {
     if (result === undefined) {
       result = readLease(this.nameOf(entry), entry.value, config);
       this.#results.set(entry, result);
-      if (!isRejection(result)) this.#texts.set(result, entry.value);
+      if (!isRejection(result)) this.#entries.set(result, entry);
     }
     return result;
   }
@@ -60,7 +66,12 @@ export class Leases {
 
   /** The value that a lease was read from. */
   textOf(lease: Lease): string {
-    return this.#texts.get(lease) ?? "";
+    return this.#entries.get(lease)?.value ?? "";
+  }
+
+  /** The create revision of the entry that a lease was read from; below zero when it is remembered only. */
+  createdAt(lease: Lease): number {
+    return this.#entries.get(lease)?.createRevision ?? -1;
   }
 
   /** The key's last part. */

@@ -29,7 +29,7 @@ export class Picture {
   constructor(leases: Leases, holdMs: number, log: Logger) {
     this.#leases = leases;
     this.#holdMs = holdMs;
-    this.#withdrawals = new Withdrawals(holdMs);
+    this.#withdrawals = new Withdrawals(holdMs, (lease) => leases.createdAt(lease));
     this.#log = log;
   }
 

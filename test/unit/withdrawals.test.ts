@@ -9,21 +9,27 @@ import { Withdrawals } from "../../src/lease/withdrawals.js";
 const HOLD = 300_000;
 const UDP = parseNetworkConfig('{"Network":"10.5.0.0/16"}');
 
+const revisions = new WeakMap<Lease, number>();
+
 /** Lease number n, with a key that may be another one for the same subnet. */
-function lease(n: number, suffix = ""): Lease {
+function lease(n: number, suffix = "", revision = 1): Lease {
   const result = readLease(`10.5.${n}.0-24${suffix}`, `{"PublicIP":"10.99.0.${n}","PublicIPv6":null}`, UDP);
   if (isRejection(result)) throw new Error(result.message);
+  revisions.set(result, revision);
   return result;
 }
 
-const leases = (first: number, last: number): Lease[] =>
-  Array.from({ length: last - first + 1 }, (_, index) => lease(first + index));
+const leases = (first: number, last: number, revision = 1): Lease[] =>
+  Array.from({ length: last - first + 1 }, (_, index) => lease(first + index, "", revision));
 const keys = (list: readonly Lease[]): string[] => list.map(({ key }) => key);
 
+const create = (holdMs: number): Withdrawals =>
+  new Withdrawals(holdMs, (each) => revisions.get(each) ?? Number.NaN);
+
 /** A network of `count` peers, seen at time 0. */
-function network(count: number, holdMs = HOLD): Withdrawals {
-  const withdrawals = new Withdrawals(holdMs);
-  withdrawals.update(leases(1, count), 1, 0, false);
+function network(count: number, holdMs = HOLD, revision = 1): Withdrawals {
+  const withdrawals = create(holdMs);
+  withdrawals.update(leases(1, count, revision), revision, 0, false);
   return withdrawals;
 }
 
@@ -68,6 +74,44 @@ test("leases that go one after another are a mass within ten seconds, and none a
   t.is(slow.held.length, 0);
 });
 
+test("C23: who goes slowly is held to the last one", (t) => {
+  const withdrawals = network(5);
+  for (let n = 1; n <= 5; n++) withdrawals.update(leases(n + 1, 5), 1, n * 1000, false);
+  t.deepEqual(keys(withdrawals.held).sort(), keys(leases(1, 5)));
+});
+
+test("C23: leases that are back before anybody has looked count as vanished", (t) => {
+  const withdrawals = network(8);
+  withdrawals.update(leases(2, 8, 2), 2, 1, false);
+  t.deepEqual(keys(withdrawals.held), keys([lease(1)]), "all went, all but one are back");
+  const inParts = network(8);
+  inParts.update([...leases(2, 4, 2), ...leases(5, 8)], 1, 1, false);
+  t.is(inParts.held.length, 0, "four of eight");
+  inParts.update([...leases(2, 4, 2), ...leases(6, 8)], 1, 2, false);
+  t.deepEqual(keys(inParts.held), keys([lease(1), lease(5)]));
+});
+
+test("what is only remembered may be any entry of its key", (t) => {
+  const withdrawals = network(8, HOLD, -1);
+  withdrawals.update(leases(2, 8), 1, 1, false);
+  t.is(withdrawals.held.length, 0, "one has left");
+  const pair = network(1, HOLD, -1);
+  pair.update([], 1, 1, false);
+  t.is(pair.held.length, 0, "the other has left");
+  const emptied = network(1, HOLD, -1);
+  emptied.update([], null, 1, false);
+  t.is(emptied.held.length, 1);
+});
+
+test("a lease that is given up is not held again for those that went with it", (t) => {
+  const withdrawals = network(8, 1000);
+  withdrawals.update(leases(6, 8), 1, 0, false);
+  withdrawals.update(leases(6, 8), 1, 1000, true);
+  t.is(withdrawals.held.length, 0);
+  withdrawals.update(leases(7, 8), 1, 1001, false);
+  t.is(withdrawals.held.length, 0);
+});
+
 test("a hold ends when its time is up and a fresh look still misses the lease, not before", (t) => {
   const withdrawals = network(4);
   t.is(withdrawals.dueAt, null);
@@ -101,18 +145,19 @@ test("whatever comes and goes: no lease is lost by the mass, none is kept beside
       standing: fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 30 }),
       pauseMs: fc.nat(20_000),
       fresh: fc.boolean(),
+      revision: fc.integer({ min: 1, max: 2 }),
     }),
     { minLength: 1, maxLength: 20 },
   );
   fc.assert(
     fc.property(steps, (all) => {
-      const withdrawals = new Withdrawals(HOLD);
+      const withdrawals = create(HOLD);
       let now = 0;
       let before = new Set<string>();
-      for (const { standing, pauseMs, fresh } of all) {
+      for (const { standing, pauseMs, fresh, revision } of all) {
         now += pauseMs;
         const heldBefore = new Set(keys(withdrawals.held));
-        const list = standing.map((n) => lease(n));
+        const list = standing.map((n) => lease(n, "", revision));
         withdrawals.update(list, 1, now, fresh);
         const standingKeys = new Set(keys(list));
         const held = keys(withdrawals.held);
