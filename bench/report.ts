@@ -99,7 +99,7 @@ ${tables(results)}
 
 ## The pieces of native/core
 
-Nanoseconds, the best of some repetitions: \`make -C native bench && native/out/micro\`. What the names mean is at the head
+Nanoseconds, the best of some repetitions between the other measurements: \`make -C native bench && native/out/micro\`. What the names mean is at the head
 of \`native/bench/micro.c\`.
 
 ${table(
