@@ -6,10 +6,11 @@
  * Rounds are interleaved, so that what else the machine does meets all subjects. Everything happens in namespaces of
  * this run's own, every load is bounded in time, and the run ends by itself.
  */
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { type OnCleanup, run } from "../test/support/process.js";
 import { Bed, type Ends, type Model, type Setting } from "./bed.js";
-import { readEnvironment, root } from "./environment.js";
+import { processorSeconds, readEnvironment, root } from "./environment.js";
 import type { Part, Plan } from "./plan.js";
 import type { Progress } from "./progress.js";
 import type { Results, Series } from "./results.js";
@@ -97,13 +98,21 @@ async function measurePart(
           `${describe(setting)}, ${workload.title}, round ${round} of ${last}: ${series.subject}`,
         );
         if (started === undefined) continue;
-        const values = await workload.measure(started.ends, seconds);
+        const values = await withStolen(() => workload.measure(started.ends, seconds));
         for (const [name, value] of Object.entries(values)) (series.values[name] ??= []).push(rounded(value));
       }
     }
     for (const { series, started } of row) if (started !== undefined) found.push(series);
   }
   return found;
+}
+
+/** Adds `stolen`: how much of the processors' time was the hypervisor's meanwhile, in percent. */
+async function withStolen(take: () => Promise<Record<string, number>>): Promise<Record<string, number>> {
+  const [began, before] = [performance.now(), processorSeconds().stolen];
+  const values = await take();
+  const seconds = (performance.now() - began) / 1e3;
+  return { ...values, stolen: ((processorSeconds().stolen - before) / seconds / cpus().length) * 100 };
 }
 
 /** Four digits are more than a measurement is good for. */

@@ -3,8 +3,8 @@ import { models } from "./bed.js";
 import { describe } from "./measure.js";
 import { type Bar, format, plot } from "./plots.js";
 import { type Figure, figures, type Results } from "./results.js";
-import { groups, table } from "./statistics.js";
-import { subjects } from "./subjects.js";
+import { groups, quantile, table } from "./statistics.js";
+import { KERNEL, subjects } from "./subjects.js";
 import { judge, type Target, targets } from "./targets.js";
 import { type Metric, metrics, workloads } from "./workloads.js";
 
@@ -71,6 +71,7 @@ ${environment(results)}
   of the same run. UDP rates are the highest at which no more than one packet in a thousand is lost, and none is put off
   by a queue that only grows. CPU is what all processors worked meanwhile, from /proc/stat. Round trips are measured
   while low-priority loops keep the processors from sleeping, unless it says otherwise.
+- ${stolen(results)}
 - weft has its defaults and is started by root, so that bulk goes before programs (\`--realtime\`). As a service it does
   only with \`systemd/weftd-realtime.conf\`.
 
@@ -99,8 +100,8 @@ ${tables(results)}
 
 ## The pieces of native/core
 
-Nanoseconds, the best of some repetitions between the other measurements: \`make -C native bench && native/out/micro\`. What the names mean is at the head
-of \`native/bench/micro.c\`.
+Nanoseconds, the best of some repetitions between the other measurements: \`make -C native bench && native/out/micro\`.
+What the names mean is at the head of \`native/bench/micro.c\`.
 
 ${table(
   ["piece", "ns"],
@@ -121,6 +122,16 @@ function environment({ date, environment, features, offloads, weftd, rounds, sec
     `Measured ${date} at ${commit}: ${where}; load before ${load.toFixed(1)}. ${rounds} rounds of ${seconds} s.`,
     `Of the features that matter here, the cable's ends had, ${lists.join("; ")}. weft used ${offloads.join(", ")}.`,
   ].join("\n\n");
+}
+
+/** How much of its processors' time the machine did not have. */
+function stolen({ series }: Results): string {
+  const samples = (names: readonly string[]): readonly number[] =>
+    series.filter(({ subject }) => names.includes(subject)).flatMap(({ values }) => values["stolen"] ?? []);
+  const all = samples(subjects.map(({ name }) => name));
+  const percent = (of: readonly number[], q: number): string => `${quantile(of, q).toFixed(1)} %`;
+  return `Of the processors' time, the hypervisor gave ${percent(all, 0.5)} to others (median of all samples; a tenth had more than
+  ${percent(all, 0.9)}): during samples of kernel VXLAN ${percent(samples([KERNEL]), 0.5)}, of weft ${percent(samples(FORMATS), 0.5)}.`;
 }
 
 function sinkLosses(results: Results): number {

@@ -1,7 +1,7 @@
 /** What is carried: each workload runs once between two ends and says what it measured. */
-import { readFileSync } from "node:fs";
 import type { Ends } from "./bed.js";
 import { measureChurn, measureMemory } from "./churn.js";
+import { processorSeconds } from "./environment.js";
 import { ask, keepAwake, Loader, type Stream, transfer } from "./load.js";
 import { quantile } from "./statistics.js";
 
@@ -63,10 +63,10 @@ function tcp(name: string, title: string, streams: number): Workload {
     name,
     title,
     measure: async (ends, seconds) => {
-      const before = cpuSeconds();
+      const before = processorSeconds().worked;
       const { bytes, seconds: took, retransmits } = await transfer(ends, streams, seconds * 1e3);
       const gbit = (bytes * 8) / 1e9;
-      return { gbps: gbit / took, cpuPerGbit: (cpuSeconds() - before) / gbit, retransmits };
+      return { gbps: gbit / took, cpuPerGbit: (processorSeconds().worked - before) / gbit, retransmits };
     },
   };
 }
@@ -98,14 +98,4 @@ async function measurePing(ends: Ends, seconds: number): Promise<Values> {
   await load;
   const times = [...stdout.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms) * 1e3);
   return { p50: quantile(times, 0.5), p99: quantile(times, 0.99), lost: count - times.length };
-}
-
-/** USER_HZ, the same on every architecture that Node supports. */
-const TICKS_PER_SECOND = 100;
-
-/** What all processors have worked since the machine started, from /proc/stat (proc(5)), in seconds. */
-function cpuSeconds(): number {
-  const [, ...ticks] = (readFileSync("/proc/stat", "utf8").split("\n", 1)[0] ?? "").split(/\s+/).map(Number);
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = ticks;
-  return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND;
 }
