@@ -17,6 +17,12 @@ import type { Results, Series } from "./results.js";
 import type { Subject } from "./subjects.js";
 import type { Workload } from "./workloads.js";
 
+type Sample = Record<string, number> & { readonly stolen: number };
+
+/** In percent. */
+const MUCH_STOLEN = 5;
+const MOST_TRIES = 3;
+
 interface OpenSeries extends Series {
   readonly values: Record<string, number[]>;
 }
@@ -98,7 +104,7 @@ async function measurePart(
           `${describe(setting)}, ${workload.title}, round ${round} of ${last}: ${series.subject}`,
         );
         if (started === undefined) continue;
-        const values = await withStolen(() => workload.measure(started.ends, seconds));
+        const values = await sampleOf(workload, started.ends, seconds);
         for (const [name, value] of Object.entries(values)) (series.values[name] ??= []).push(rounded(value));
       }
     }
@@ -107,12 +113,20 @@ async function measurePart(
   return found;
 }
 
-/** Adds `stolen`: how much of the processors' time was the hypervisor's meanwhile, in percent. */
-async function withStolen(take: () => Promise<Record<string, number>>): Promise<Record<string, number>> {
-  const [began, before] = [performance.now(), processorSeconds().stolen];
-  const values = await take();
-  const seconds = (performance.now() - began) / 1e3;
-  return { ...values, stolen: ((processorSeconds().stolen - before) / seconds / cpus().length) * 100 };
+/**
+ * A sample, with `stolen` beside it: how much of the processors' time was the hypervisor's meanwhile, in percent. One of
+ * speed alone is taken again when that is much, and the least disturbed one counts, whatever it says.
+ */
+async function sampleOf({ measure, isSpeed }: Workload, ends: Ends, seconds: number): Promise<Sample> {
+  let best: Sample = { stolen: Infinity };
+  for (let tries = 0; tries < (isSpeed ? MOST_TRIES : 1) && best.stolen > MUCH_STOLEN; tries++) {
+    const [began, before] = [performance.now(), processorSeconds().stolen];
+    const values = await measure(ends, seconds);
+    const passed = (performance.now() - began) / 1e3;
+    const stolen = ((processorSeconds().stolen - before) / passed / cpus().length) * 100;
+    if (stolen < best.stolen) best = { ...values, stolen };
+  }
+  return best;
 }
 
 /** Four digits are more than a measurement is good for. */

@@ -15,6 +15,8 @@ export interface Workload {
   readonly measure: (ends: Ends, seconds: number) => Promise<Values>;
   /** For one that takes long, or differs little from time to time. */
   readonly mostRounds?: number;
+  /** It tells nothing of loss and order, so that a sample may be left out. */
+  readonly isSpeed?: boolean;
 }
 
 export const metrics = {
@@ -62,6 +64,7 @@ function tcp(name: string, title: string, streams: number): Workload {
   return {
     name,
     title,
+    isSpeed: true,
     measure: async (ends, seconds) => {
       const before = processorSeconds().worked;
       const { bytes, seconds: took, retransmits } = await transfer(ends, streams, seconds * 1e3);
