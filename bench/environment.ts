@@ -1,4 +1,7 @@
-/** Where something was measured: kept with every result, since figures mean nothing without it. */
+/**
+ * Where something was measured: kept with every result, since figures mean nothing without it. And what the machine's
+ * processors do meanwhile.
+ */
 import { readFileSync } from "node:fs";
 import { cpus, loadavg, release } from "node:os";
 import { fileURLToPath } from "node:url";

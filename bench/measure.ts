@@ -19,9 +19,9 @@ import type { Workload } from "./workloads.js";
 
 type Sample = Record<string, number> & { readonly stolen: number };
 
-/** In percent. */
-const MUCH_STOLEN = 5;
-const MOST_TRIES = 3;
+/** From so many percent on, a sample of speed is taken again; so often at most. */
+export const MUCH_STOLEN = 5;
+export const MOST_TRIES = 3;
 
 interface OpenSeries extends Series {
   readonly values: Record<string, number[]>;

@@ -1,6 +1,6 @@
 /** What is made of results: tables for a terminal, and the page docs/benchmarks.md with its plots. */
 import { models } from "./bed.js";
-import { describe } from "./measure.js";
+import { describe, MOST_TRIES, MUCH_STOLEN } from "./measure.js";
 import { type Bar, format, plot } from "./plots.js";
 import { type Figure, figures, type Results } from "./results.js";
 import { groups, quantile, table } from "./statistics.js";
@@ -128,11 +128,11 @@ function environment({ date, environment, features, offloads, weftd, rounds, sec
 function stolen({ series }: Results): string {
   const samples = (names: readonly string[]): readonly number[] =>
     series.filter(({ subject }) => names.includes(subject)).flatMap(({ values }) => values["stolen"] ?? []);
-  const all = samples(subjects.map(({ name }) => name));
+  const all = series.flatMap(({ values }) => values["stolen"] ?? []);
   const percent = (of: readonly number[], q: number): string => `${quantile(of, q).toFixed(1)} %`;
   return `Of the processors' time, the hypervisor gave ${percent(all, 0.5)} to others (median of all samples; a tenth had more than
   ${percent(all, 0.9)}): during samples of kernel VXLAN ${percent(samples([KERNEL]), 0.5)}, of weft ${percent(samples(FORMATS), 0.5)}.
-  A sample of TCP with more than 5 % is taken again, twice at most, and the least disturbed one counts.`;
+  A sample of TCP with more than ${MUCH_STOLEN} % is taken again, up to ${MOST_TRIES} times in all, and the least disturbed one counts.`;
 }
 
 function sinkLosses(results: Results): number {

@@ -1,4 +1,4 @@
-/* The addon's entry: what src/native/bindings.ts lists, registered in its order. */
+/* The addon's entry: how the process uses memory, and what src/native/bindings.ts lists, registered in its order. */
 #include <malloc.h>
 
 #include "binding.h"

@@ -15,8 +15,10 @@
 #include "worker_state.h"
 
 enum {
-    /* How long errors about what was sent may wait in the error queues of sockets that no epoll watches; and how long a
-       worker without work keeps the priority that it had with it. */
+    /*
+     * How long errors about what was sent may wait in the error queues of sockets that no epoll watches; and how long a
+     * worker without work keeps the priority that it had with it.
+     */
     IDLE_MS = 100,
     /* How long to look for the next packet before sleeping, while packets follow each other closely. */
     SPIN_US = 100,

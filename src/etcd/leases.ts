@@ -26,7 +26,10 @@ export class Leases {
     this.watch = new RangeWatch(client, prefixRange(this.#prefix), log);
   }
 
-  /** Takes what stands in for etcd's leases until they are listed, oldest first. */
+  /**
+   * Takes what stands in for etcd's leases until they are listed, oldest first. Their create revisions are below zero:
+   * none of etcd's is.
+   */
   remember(leases: readonly RememberedLease[]): void {
     this.#remembered = leases.map(({ key, value }, index) => {
       return {

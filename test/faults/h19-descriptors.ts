@@ -2,11 +2,11 @@
  * H19. A daemon may open no file any more: no connection, no netlink socket, no file. Packets flow as before; what has to
  * be asked or written waits, and is done once there are descriptors again. The event loop does not spin on it.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { run } from "../support/process.js";
+import { run, statFields } from "../support/process.js";
 import { took } from "./bench.js";
 import { defineFault } from "./fault.js";
 import { harm, mustHappen, silenceMs } from "./harm.js";
@@ -47,9 +47,9 @@ export const fault = defineFault({
           clients.push(client.on("error", () => undefined));
           return (await service.weftd.ask("/status").catch(() => null)) === null;
         });
-        const before = await loopMs(pid);
+        const before = loopMs(pid);
         await delay(WITHOUT_MS);
-        loopPercent = ((await loopMs(pid)) - before) / (WITHOUT_MS / 100);
+        loopPercent = (loopMs(pid) - before) / (WITHOUT_MS / 100);
       } finally {
         for (const client of clients) client.destroy();
         await limit(LIMIT);
@@ -66,8 +66,8 @@ export const fault = defineFault({
 });
 
 /** Processor time of the thread that has the event loop. */
-async function loopMs(pid: number): Promise<number> {
-  const stat = (await readFile(`/proc/${pid}/task/${pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" ");
-  // Fields 14 and 15 of proc(5), in hundredths of a second.
-  return (Number(stat[11]) + Number(stat[12])) * 10;
+function loopMs(pid: number): number {
+  const stat = statFields(`/proc/${pid}/task/${pid}/stat`);
+  // In hundredths of a second.
+  return (Number(stat[14]) + Number(stat[15])) * 10;
 }

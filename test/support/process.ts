@@ -161,8 +161,8 @@ export class Program {
 
   /** CPU time used, in seconds (proc(5): fields 14 and 15 of stat, in ticks of 10 ms). Throws when it has ended. */
   get cpuSeconds(): number {
-    const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-    return (Number(fields[11]) + Number(fields[12])) / 100;
+    const stat = statFields(`/proc/${this.pid}/stat`);
+    return (Number(stat[14]) + Number(stat[15])) / 100;
   }
 
   /** The most memory that was resident, in bytes (proc(5): VmHWM). Throws when it has ended. */
@@ -220,7 +220,15 @@ export class Program {
   }
 }
 
-/** What proc_pid_stat(5) says of a thread. */
+/** The fields of a stat file of a process or thread, under the numbers that proc_pid_stat(5) gives them. */
+export function statFields(path: string): readonly string[] {
+  const stat = readFileSync(path, "latin1");
+  const [nameBegin, nameEnd] = [stat.indexOf("(") + 1, stat.lastIndexOf(")")];
+  const afterName = stat.slice(nameEnd + 2).split(" ");
+  return ["", stat.slice(0, nameBegin - 2), stat.slice(nameBegin, nameEnd), ...afterName];
+}
+
+/** What is said there of a thread. */
 export interface Thread {
   readonly tid: number;
   readonly name: string;
@@ -232,15 +240,8 @@ export interface Thread {
 export function threadsOf(pid: number): Thread[] {
   const tasks = `/proc/${pid}/task`;
   return readdirSync(tasks).map((tid) => {
-    const stat = readFileSync(join(tasks, tid, "stat"), "latin1");
-    const nameEnd = stat.lastIndexOf(")");
-    const fromState = stat.slice(nameEnd + 2).split(" ");
-    return {
-      tid: Number(tid),
-      name: stat.slice(stat.indexOf("(") + 1, nameEnd),
-      state: fromState[0] ?? "",
-      policy: Number(fromState[38]),
-    };
+    const stat = statFields(join(tasks, tid, "stat"));
+    return { tid: Number(tid), name: stat[2] ?? "", state: stat[3] ?? "", policy: Number(stat[41]) };
   });
 }
 
