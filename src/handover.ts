@@ -3,7 +3,8 @@
  * runs over its admin socket, while that carries packets as ever:
  *
  *   successor                              predecessor
- *   PUT /handover {version, socket}   ──►  sends its descriptors, TUN, sockets and lock, to that unix socket
+ *   PUT /handover {version, socket}   ──►  sends its descriptors, TUN, sockets, journal and lock, to that
+ *                                          unix socket
  *   … reads its settings, takes the lease, builds its tables, everything but packets …
  *   starts its workers, who wait for a
  *   datagram at the socket
@@ -146,10 +147,7 @@ export class Succession {
           "restart weftd instead ('systemctl restart weftd')",
       );
     }
-    // What the workers have in their hands they carry to its end themselves; the successor's begin with nothing.
-    const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock }).filter(
-      ([name]) => name !== "journal",
-    );
+    const fds = Object.entries({ ...this.dataplane.fds, lock: this.lock });
     try {
       this.native.sendDatagram(
         socket,
@@ -202,7 +200,8 @@ export class Succession {
   }
 
   #goOn(): void {
-    if (!this.#stopped) return;
+    // Workers that went on beside one that has died since take up what that had in its hands when they begin again.
+    if (!this.#stopped) this.dataplane.pause();
     this.#stopped = false;
     this.dataplane.start();
     this.log.warn("the next weftd did not take over; going on");

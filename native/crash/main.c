@@ -1,7 +1,7 @@
 /*
  * Kills forwarders and counts packets: what one has in its hands when it dies, the next one must take up, once.
  *
- *   crash SEED KILLS udp|vxlan WORKERS keep|forget
+ *   crash SEED KILLS udp|vxlan WORKERS keep|back|hang|forget
  *
  * In a network namespace of its own, whose loopback is the underlay, this process is both the pods and the peer:
  *
@@ -9,8 +9,10 @@
  *   pods' sockets ◄── TUN ◄── [ that is killed, and another follows  ] ◄── 127.0.0.1   runs of packets, coalesced
  *
  * It keeps the queues and the journal, as a service manager would, and sends so much that the child always has something
- * in its hands. `forget` keeps the queues only: then packets must be missing, or the test tests nothing. Each packet has
- * a number in its flow and bytes that follow from it; they must come in order. Prints one line of JSON.
+ * in its hands. With `back` it goes on by itself for a while after some of the deaths, like a daemon whose successor is
+ * gone; with `hang` it does so before the child is killed, which stands still. `forget` keeps the queues only: then
+ * packets must be missing, or the test tests nothing. Each packet has a number in its flow and bytes that follow from it;
+ * one that comes late counts as lost, and then as duplicated. Prints one line of JSON.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -302,6 +304,14 @@ static pid_t start_child(unsigned workers, const int adopt[ENGINE_FDS], int read
         pause();
 }
 
+static void stop_child(pid_t pid)
+{
+    int status;
+    kill(pid, SIGSTOP);
+    if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status))
+        errx(1, "the forwarder does not stand still");
+}
+
 static void kill_child(pid_t pid)
 {
     int status;
@@ -310,14 +320,15 @@ static void kill_child(pid_t pid)
         errx(1, "the forwarder ended by itself");
 }
 
-static void set_up(struct course ways[2], unsigned workers, int adopt[ENGINE_FDS])
+/* Returns an engine that keeps everything and forwards nothing yet. */
+static struct engine *set_up(struct course ways[2], unsigned workers, int adopt[ENGINE_FDS])
 {
-    static struct engine *keeper;
     if (unshare(CLONE_NEWNET) < 0)
         err(1, "unshare");
     command("ip link set lo up");
     const int socket_only[ENGINE_FDS] = {-1, udp_socket("0.0.0.0", PORT, NULL, 0), -1, -1};
-    keeper = open_engine(workers, socket_only);
+    struct engine *keeper = open_engine(workers, socket_only);
+    set_tables(keeper);
     command("ip link set weft-crash mtu 1400 txqueuelen 20000 up");
     command("ip addr add " POD "/16 dev weft-crash");
     for (size_t i = 0; i < ENGINE_FDS; i++) {
@@ -332,6 +343,23 @@ static void set_up(struct course ways[2], unsigned workers, int adopt[ENGINE_FDS
         ways[1].to[i] = udp_socket(POD, 7000 + i, NULL, 0);
     }
     ways[0].inner_out = true;
+    return keeper;
+}
+
+/* Until some packets have come; how many are under way, and come, is left to chance. False: nothing comes any more. */
+static bool pump_some(struct course ways[2])
+{
+    uint64_t window = 1 + random_below(1 + random_below(WINDOW_MAX));
+    return pump(ways, window, 1 + random_below((uint32_t)window));
+}
+
+static bool carry_a_while(struct engine *e, struct course ways[2])
+{
+    if (engine_start(e, -1) != 0)
+        errx(1, "the keeper does not start");
+    bool flows = pump_some(ways);
+    engine_pause(e, NULL);
+    return flows;
 }
 
 int main(int argc, char **argv)
@@ -340,12 +368,13 @@ int main(int argc, char **argv)
     int adopt[ENGINE_FDS], ready[2];
     char byte;
     if (argc != 6)
-        errx(2, "usage: crash SEED KILLS udp|vxlan WORKERS keep|forget");
+        errx(2, "usage: crash SEED KILLS udp|vxlan WORKERS keep|back|hang|forget");
     format = strcmp(argv[3], "vxlan") == 0 ? FORMAT_VXLAN : FORMAT_UDP;
     overhead = format == FORMAT_VXLAN ? VXLAN_OVERHEAD : 0;
     state = strtoull(argv[1], NULL, 10);
     unsigned kills = (unsigned)atoi(argv[2]), workers = (unsigned)atoi(argv[4]);
-    set_up(ways, workers, adopt);
+    struct engine *keeper = set_up(ways, workers, adopt);
+    bool back = strcmp(argv[5], "back") == 0, hang = strcmp(argv[5], "hang") == 0;
     if (strcmp(argv[5], "forget") == 0)
         adopt[FD_JOURNAL] = -1;
     if (pipe(ready) < 0)
@@ -353,12 +382,16 @@ int main(int argc, char **argv)
     pid_t child = start_child(workers, adopt, ready[1]);
     bool flows = true;
     for (unsigned i = 0; i < kills && flows; i++) {
-        uint64_t window = 1 + random_below(1 + random_below(WINDOW_MAX));
-        flows =
-            read(ready[0], &byte, 1) == 1 && pump(ways, window, 1 + random_below((uint32_t)window));
+        flows = read(ready[0], &byte, 1) == 1 && pump_some(ways);
         for (int64_t until = now_us() + random_below(100); now_us() < until;)
             ;
+        if (flows && hang) {
+            stop_child(child);
+            flows = carry_a_while(keeper, ways);
+        }
         kill_child(child);
+        if (flows && back && random_below(2) == 0)
+            flows = carry_a_while(keeper, ways);
         child = start_child(workers, adopt, ready[1]);
     }
     flows = flows && pump(ways, 0, 0);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "../sys/unixdgram.h"
 #include "realtime.h"
@@ -19,6 +20,18 @@ static int open_underlays(struct engine *e, const struct engine_options *o, stru
                                       senders, o->gso, o->gro, failure) < 0)
         return -1;
     return 0;
+}
+
+static int open_journals(struct engine *e, int adopt, struct failure *failure)
+{
+    bool never;
+    int spare_fd = -1;
+    e->journals =
+        journals_open(adopt, e->worker_count, &e->journal_fd, &e->journal_adopted, failure);
+    e->spare = journals_open(-1, e->worker_count, &spare_fd, &never, failure);
+    if (spare_fd >= 0)
+        close(spare_fd); /* nobody takes it over */
+    return e->journals == NULL || e->spare == NULL ? -1 : 0;
 }
 
 struct engine *engine_open(const struct engine_options *o, struct failure *failure)
@@ -41,8 +54,7 @@ struct engine *engine_open(const struct engine_options *o, struct failure *failu
     if (open_underlays(e, o, failure) < 0 ||
         tun_open(&e->tun, o->adopt[FD_TUN], o->tun, o->tso, o->uso, failure) < 0)
         goto fail;
-    e->journals = journals_open(o->adopt[FD_JOURNAL], &e->journal_fd, &e->journal_adopted, failure);
-    if (e->journals == NULL)
+    if (open_journals(e, o->adopt[FD_JOURNAL], failure) < 0)
         goto fail;
     for (unsigned i = 0; i < e->worker_count; i++) {
         e->workers[i] = worker_create(e, i, failure);
@@ -74,6 +86,7 @@ int engine_pause(struct engine *e, const char *gate)
         worker_stop(e->workers[i]);
     for (unsigned i = 0; i < e->worker_count; i++)
         worker_join(e->workers[i]);
+    journals_count_others(e->journals, e->spare);
     return e->gate_error;
 }
 
@@ -166,6 +179,7 @@ void engine_free(struct engine *e)
     underlay_close(&e->underlays[1]);
     tun_close(&e->tun);
     journals_close(e->journals, e->journal_fd);
+    journals_close(e->spare, -1);
     capture_destroy(&e->captures);
     rcu_destroy(&e->rcu);
     free(e);

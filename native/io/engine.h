@@ -14,7 +14,7 @@
 #include "tun.h"
 #include "underlay.h"
 
-/* What one daemon can take over from another: the queues of packets, and of one that died what it had read of them. */
+/* What one daemon can take over from another: the queues of packets, and what was read of them by workers that died. */
 enum engine_fd { FD_TUN, FD_UNDERLAY4, FD_UNDERLAY6, FD_JOURNAL, ENGINE_FDS };
 
 struct engine_options {
@@ -33,7 +33,8 @@ struct engine {
     struct tun tun;
     struct underlay underlays[2]; /* IPv4, IPv6; fd -1 when not used */
     struct journals *journals;
-    int journal_fd; /* -1: nobody can take it over */
+    struct journals *spare; /* while another process that lives has those */
+    int journal_fd;         /* -1: nobody can take it over */
     bool journal_adopted;
     bool gro;
     bool realtime; /* wanted, and allowed */

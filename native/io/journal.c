@@ -1,10 +1,11 @@
-/* The file, and the account of what was written to the TUN. */
+/* The file, whose it is, and the account of what was written to the TUN. */
 #include "journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
@@ -13,11 +14,15 @@
 
 enum {
     VERSION =
-        1, /* to be raised when what is in the file means something else and is as large as before */
+        2, /* to be raised when what is in the file means something else and is as large as before */
     SEALS = F_SEAL_SHRINK | F_SEAL_GROW,
+    FINISH_NS = 10000000, /* for a thread that is about to end to carry what it has to its end */
 };
 
-static const uint64_t LAYOUT = (uint64_t)sizeof(struct journals) << 16 | VERSION;
+static uint64_t layout_for(unsigned workers)
+{
+    return (uint64_t)sizeof(struct journals) << 16 | VERSION << 8 | workers;
+}
 
 static struct journals *map(int fd)
 {
@@ -48,10 +53,22 @@ static int create(void)
     return fd;
 }
 
-struct journals *journals_open(int adopted, int *fd, bool *was_adopted, struct failure *failure)
+/* A lock between processes that the kernel opens when its holder dies (pthread_mutexattr_setrobust(3)). */
+static void lock_init(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
+struct journals *journals_open(int adopted, unsigned workers, int *fd, bool *was_adopted,
+                               struct failure *failure)
 {
     struct journals *j = fits(adopted) ? map(adopted) : NULL;
-    *was_adopted = j != NULL && j->layout == LAYOUT;
+    *was_adopted = j != NULL && j->layout == layout_for(workers);
     if (*was_adopted) {
         *fd = fcntl(adopted, F_DUPFD_CLOEXEC, 0);
         return j;
@@ -60,10 +77,13 @@ struct journals *journals_open(int adopted, int *fd, bool *was_adopted, struct f
         journals_close(j, -1);
     *fd = create();
     j = map(*fd);
-    if (j != NULL)
-        j->layout = LAYOUT;
-    else
+    if (j == NULL) {
         *failure = (struct failure){.error = errno, .call = "mmap of a journal"};
+        return NULL;
+    }
+    for (size_t i = 0; i < JOURNALS; i++)
+        lock_init(&j->of[i].holder);
+    j->layout = layout_for(workers);
     return j;
 }
 
@@ -73,6 +93,26 @@ void journals_close(struct journals *journals, int fd)
         munmap(journals, sizeof *journals);
     if (fd >= 0)
         close(fd);
+}
+
+bool journal_take(struct journal *j)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += FINISH_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int error = pthread_mutex_clocklock(&j->holder, CLOCK_MONOTONIC, &until);
+    if (error == EOWNERDEAD)
+        error = pthread_mutex_consistent(&j->holder);
+    return error == 0;
+}
+
+void journal_give_back(struct journal *j)
+{
+    pthread_mutex_unlock(&j->holder);
 }
 
 uint64_t journals_settle(struct journals *journals, struct journal *receiver, const struct tun *tun)
@@ -87,4 +127,12 @@ uint64_t journals_settle(struct journals *journals, struct journal *receiver, co
         journals->others = counted - written;
     }
     return receiver->written - receiver->batch_begins;
+}
+
+void journals_count_others(struct journals *journals, struct journals *spare)
+{
+    for (size_t i = 0; i < JOURNALS; i++) {
+        journals->others += spare->of[i].written;
+        spare->of[i].written = 0;
+    }
 }

@@ -1,8 +1,9 @@
 /*
  * What a worker has in its hands, in memory that outlives it: a file without a name (memfd_create(2)) that the service
- * manager keeps, as it keeps the queues. A worker that dies has read packets and not sent them yet; the one after it
- * finds them here, and how far the other came, and goes on from there (take_up in io/worker.c): nothing is lost, and nothing is
- * sent twice.
+ * manager keeps, as it keeps the queues, and that one daemon hands over to the next. A worker that dies has read packets
+ * and not sent them yet; the one after it, of a new process or of the one that handed over, finds them here, and how far
+ * the other came, and goes on from there (take_up in io/worker.c): nothing is lost, and nothing is sent twice. A lock that
+ * the kernel opens when its holder dies tells the dead from the slow.
  *
  *   inputs    the packets read from the TUN that wait for their turn or have it (core/fairq); the last batch received
  *   progress  of what is sent, how much has left: the kernel notes each message that has, in its msg_len;
@@ -17,6 +18,8 @@
 #ifndef WEFT_JOURNAL_H
 #define WEFT_JOURNAL_H
 
+#include <pthread.h>
+
 #include "../core/fairq.h"
 #include "failure.h"
 #include "tun.h"
@@ -30,6 +33,7 @@ enum {
 
 /* Of one worker. */
 struct journal {
+    pthread_mutex_t holder; /* the thread whose it is, in whatever process */
     struct fairq waiting;
     struct tun_room room;     /* where a packet is being read to, */
     _Atomic unsigned reading; /* and its number, once it waits */
@@ -44,18 +48,26 @@ struct journal {
 
 /* The file. */
 struct journals {
-    uint64_t layout; /* of the version that wrote it */
+    uint64_t layout; /* of the version that wrote it, with so many workers */
     uint64_t others; /* what the TUN has counted, less what is `written` */
     struct journal of[JOURNALS];
 };
 
 /*
- * Maps `adopted`, if that is such a file of this version, or else a new one; *fd is then its descriptor, or -1 where the
- * kernel has no such files and nothing can outlive the process. Null with *failure filled.
+ * Maps `adopted`, if that is such a file of this version for so many workers, or else a new one; *fd is then its
+ * descriptor, or -1 where the kernel has no such files and nothing can outlive the process. Null with *failure filled.
  */
-struct journals *journals_open(int adopted, int *fd, bool *was_adopted, struct failure *failure);
+struct journals *journals_open(int adopted, unsigned workers, int *fd, bool *was_adopted,
+                               struct failure *failure);
 
 void journals_close(struct journals *journals, int fd);
+
+/*
+ * Makes it the calling thread's, until that ends or gives it back. False: it is another's, who lives and has not finished
+ * within a moment.
+ */
+bool journal_take(struct journal *journal);
+void journal_give_back(struct journal *journal);
 
 /*
  * How many packets of its last batch the thread that received it has written to the TUN. For the thread that goes on
@@ -63,5 +75,8 @@ void journals_close(struct journals *journals, int fd);
  */
 uint64_t journals_settle(struct journals *journals, struct journal *receiver,
                          const struct tun *tun);
+
+/* Counts what workers with a spare file, who have stopped, have written to the TUN. */
+void journals_count_others(struct journals *journals, struct journals *spare);
 
 #endif

@@ -65,7 +65,6 @@ struct worker *worker_create(struct engine *engine, unsigned index, struct failu
     w->forward.worker = index;
     w->forward.counters = &w->counters;
     w->forward.queue = &w->queue;
-    w->journal = &engine->journals->of[index];
     w->queue.send = worker_send_runs;
     w->queue.owner = w;
     bool gso = (engine->underlays[0].fd < 0 || engine->underlays[0].gso) &&
@@ -286,15 +285,27 @@ static int wait_for_work(struct worker *w, struct epoll_event *events)
     return n;
 }
 
+/* The shared journal, or a spare one while a worker of another process has that. Returns whether it is the shared one. */
+static bool take_journal(struct worker *w)
+{
+    struct engine *e = w->engine;
+    bool shared = journal_take(&e->journals->of[w->index]);
+    w->journal = shared ? &e->journals->of[w->index] : &e->spare->of[w->index];
+    if (!shared)
+        journal_take(w->journal);
+    return shared;
+}
+
 /*
  * Forwards what the worker before this one had in its hands, if it died: after a stop there is nothing. Who died of
  * doing this leaves it undone.
  */
 static void take_up(struct worker *w)
 {
+    bool shared = take_journal(w);
     struct journal *j = w->journal;
     uint64_t writes_done = 0;
-    if (w->index == w->engine->worker_count - 1)
+    if (shared && w->index == w->engine->worker_count - 1)
         writes_done = journals_settle(w->engine->journals, j, &w->engine->tun);
     if (!j->again) {
         j->again = true;
@@ -340,6 +351,7 @@ static void carry(struct worker *w)
     enter(w);
     worker_transmit_rest(w);
     leave(w);
+    journal_give_back(w->journal);
 }
 
 /* Waits until `fd` can be read, or the worker is to stop. Returns whether it can; with -1 it never can. */

@@ -35,7 +35,7 @@ struct worker {
     uint64_t rounds_seen; /* by the control thread */
     struct counters counters;
     struct forward forward;
-    struct journal *journal;
+    struct journal *journal; /* while it runs */
     /* Of what is being forwarded again: runs that were sent, and packets that were written to the TUN. */
     uint64_t runs_done, writes_done;
     struct sendq queue;
@@ -48,7 +48,7 @@ struct worker {
     bool close; /* the last sleep was so short that looking would have been better */
     struct load {
         uint64_t ms, packets, kib;
-        uint64_t reads; /* of the TUN and of sockets: super-packets, and datagrams that the kernel coalesced, are one */
+        uint64_t reads; /* super-packets, and datagrams that the kernel coalesced, are one each */
     } load;             /* until then */
     uint64_t messages;  /* read from sockets */
     uint64_t rest_ms;   /* until when not to look */

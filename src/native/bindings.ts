@@ -41,7 +41,7 @@ export interface OpenOptions {
 
 /**
  * What one daemon can take over from another: the descriptors with packets in their queues, by name, and that of the
- * memory where workers keep what they have in their hands, which is only for who goes on after one that died.
+ * memory where workers keep what they have in their hands, for whoever goes on after one that died.
  */
 export type FdName = "tun" | "underlay4" | "underlay6" | "journal";
 export type Fds = { readonly [name in FdName]?: number };

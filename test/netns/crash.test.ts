@@ -20,10 +20,10 @@ async function crash(
   kills: number,
   format: "udp" | "vxlan",
   workers: number,
-  journal: "keep" | "forget",
+  afterwards: "keep" | "back" | "hang" | "forget",
 ): Promise<Account> {
   await run("flock", [`${native}/Makefile`, "make", "--no-print-directory", "-C", native, "crash"]);
-  const args = [1, kills, format, workers, journal].map(String);
+  const args = [1, kills, format, workers, afterwards].map(String);
   return JSON.parse(await run(`${native}/out/crash`, args)) as Account;
 }
 
@@ -38,6 +38,22 @@ for (const [format, workers] of [
     t.true(received > KILLS);
   });
 }
+
+for (const workers of [1, 2]) {
+  test(`H2: the same when the one before goes on, that had handed over: workers: ${workers}`, async (t) => {
+    const { received, ...account } = await crash(KILLS, "udp", workers, "back");
+    t.deepEqual(account, { kills: KILLS, lost: 0, duplicated: 0, corrupt: 0 });
+    t.true(received > KILLS);
+  });
+}
+
+test("H2: one that stands still keeps what it has, while the one before goes on, until it is killed", async (t) => {
+  const { received, lost, duplicated, ...account } = await crash(50, "udp", 1, "hang");
+  t.deepEqual(account, { kills: 50, corrupt: 0 });
+  t.is(lost, duplicated, "they come late, and once");
+  t.true(lost > 0);
+  t.true(received > 50);
+});
 
 test("H1: without the journal what a worker has in its hands is lost", async (t) => {
   const { lost, duplicated, corrupt } = await crash(50, "udp", 1, "forget");
