@@ -10,11 +10,20 @@
 #include <emmintrin.h>
 #endif
 
+#include "bytes.h"
+
 /* A slot is a result or, with this bit, the number of a child: while the trie grows, of a node; then, of a line. */
 #define CHILD 0x80000000u
 /* The child is a node of few runs. */
 #define FEW 0x40000000u
-enum { SLOTS = 256, LINE_SLOTS = 16, RUNS = 12 };
+/* The place of a node that is one with the root. */
+#define MERGED 1u
+enum {
+    SLOTS = 256,
+    LINE_SLOTS = 16,
+    RUNS = 12,
+    CHILDREN = 64, /* of a root that is one with them */
+};
 
 /* A node of few runs of equal slots: a line of the cache. Others have all slots, and take LINE_SLOTS of these a line. */
 struct few {
@@ -27,6 +36,7 @@ struct trie {
     size_t skip;
     uint32_t *lines; /* of LINE_SLOTS; null when there are no routes */
     uint32_t root;
+    bool wide; /* the root is one with its children: slots by two bytes, behind an empty node */
 };
 
 /* A trie that grows: node n is slots[n * SLOTS ...], node 0 the root. */
@@ -103,11 +113,30 @@ static unsigned count_runs(const uint32_t *node)
     return runs;
 }
 
-/* Where each node goes: `at`, with FEW where that applies. Returns how many lines there are. */
-static uint32_t place_nodes(const struct growing *g, uint32_t *at)
+/*
+ * Notes in `at` whom a root with many children is made one with. Returns how many lines that takes, with an empty node in
+ * front; 0 if it has few.
+ */
+static uint32_t merge_root(const struct growing *g, uint32_t *at)
 {
-    uint32_t lines = 0;
+    size_t children = 0;
+    for (size_t i = 0; i < SLOTS; i++)
+        children += (g->slots[i] & CHILD) != 0;
+    if (children < CHILDREN)
+        return 0;
+    at[0] = MERGED;
+    for (size_t i = 0; i < SLOTS; i++)
+        if (g->slots[i] & CHILD)
+            at[g->slots[i] & ~CHILD] = MERGED;
+    return 1 + SLOTS * SLOTS / LINE_SLOTS;
+}
+
+/* Where each other node goes, behind so many lines: `at`, with FEW where that applies. Returns how many lines there are. */
+static uint32_t place_nodes(const struct growing *g, uint32_t *at, uint32_t lines)
+{
     for (size_t n = 0; n < g->nodes; n++) {
+        if (at[n] == MERGED)
+            continue;
         bool few = count_runs(g->slots + n * SLOTS) <= RUNS;
         at[n] = lines | CHILD | (few ? FEW : 0);
         lines += few ? 1 : SLOTS / LINE_SLOTS;
@@ -139,13 +168,31 @@ static void pack_few(const uint32_t *node, const uint32_t *at, struct few *few)
     }
 }
 
+static void pack_wide(const struct growing *g, const uint32_t *at, uint32_t *lines)
+{
+    uint32_t *slots = lines + LINE_SLOTS;
+    memset(lines, SLOTS - 1, sizeof(struct few));
+    for (size_t i = 0; i < SLOTS * SLOTS; i++) {
+        uint32_t slot = g->slots[i / SLOTS];
+        if (slot & CHILD)
+            slot = g->slots[(slot & ~CHILD) * SLOTS + i % SLOTS];
+        slots[i] = placed(slot, at);
+    }
+}
+
 static bool pack(struct trie *t, const struct growing *g)
 {
     uint32_t *at = calloc(g->nodes, sizeof *at);
     if (at == NULL)
         return false;
-    t->lines = aligned_alloc(sizeof(struct few), place_nodes(g, at) * sizeof(struct few));
+    uint32_t first = merge_root(g, at);
+    t->lines = aligned_alloc(sizeof(struct few), place_nodes(g, at, first) * sizeof(struct few));
+    t->wide = first > 0;
+    if (t->lines != NULL && t->wide)
+        pack_wide(g, at, t->lines);
     for (size_t n = 0; n < g->nodes && t->lines != NULL; n++) {
+        if (at[n] == MERGED)
+            continue;
         const uint32_t *node = g->slots + n * SLOTS;
         uint32_t *line = t->lines + (size_t)(at[n] & ~(CHILD | FEW)) * LINE_SLOTS;
         if (at[n] & FEW)
@@ -255,16 +302,39 @@ static uint32_t slot_of_run(const struct few *few, uint8_t byte)
 #endif
 }
 
+static const struct few *few_at(const struct trie *t, uint32_t place)
+{
+    return (const struct few *)(const void *)(t->lines + (size_t)place * LINE_SLOTS);
+}
+
+/*
+ * The first two bytes in one step, and the third where that leads to a node of few runs. Whether it does, the processor
+ * cannot foretell among prefixes of many lengths, and a wrong guess takes longer than a step: so this takes it always, if
+ * need be to the empty node. Moves *depth behind the bytes that count.
+ */
+static uint32_t begin_wide(const struct trie *t, const uint8_t *address, size_t *depth)
+{
+    uint32_t slot = t->lines[LINE_SLOTS + get16(address + *depth)];
+    bool few = slot >> 30 == (CHILD | FEW) >> 30;
+    uint32_t mask = 0 - (uint32_t)few;
+    uint32_t next =
+        slot_of_run(few_at(t, slot & mask & ~(CHILD | FEW)), address[*depth + (few ? 2 : 0)]);
+    *depth += few ? 3 : 2;
+    return (next & mask) | (slot & ~mask);
+}
+
 uint32_t fib_lookup(const struct fib *fib, int family, const uint8_t *address)
 {
     const struct trie *t = family == 4 ? &fib->ipv4 : &fib->ipv6;
     if (t->lines == NULL || !has_prefix(t, address))
         return FIB_NONE;
-    uint32_t slot = t->root;
-    for (size_t depth = t->skip; slot & CHILD; depth++) {
-        const uint32_t *line = t->lines + (size_t)(slot & ~(CHILD | FEW)) * LINE_SLOTS;
+    size_t depth = t->skip;
+    uint32_t slot = t->wide ? begin_wide(t, address, &depth) : t->root;
+    for (; slot & CHILD; depth++) {
+        uint32_t place = slot & ~(CHILD | FEW);
         uint8_t byte = address[depth];
-        slot = slot & FEW ? slot_of_run((const struct few *)(const void *)line, byte) : line[byte];
+        slot = slot & FEW ? slot_of_run(few_at(t, place), byte)
+                          : t->lines[(size_t)place * LINE_SLOTS + byte];
     }
     return slot;
 }

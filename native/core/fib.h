@@ -5,7 +5,8 @@
  * byte, and a slot holds either a result or the number of a child node. Prefixes are inserted from short to long and
  * pushed into the leaves, so a lookup is one load per byte, never goes back, and ends at the first slot that is no
  * child. Bytes that all prefixes of a family share (the overlay's network) are compared once instead of walked. A node
- * with few runs of equal slots, as long prefixes make them, has one line of the cache instead of sixteen.
+ * with few runs of equal slots, as long prefixes make them, has one line of the cache instead of sixteen. A root with many
+ * children is one with them: two bytes are one step.
  * Immutable after fib_build: any number of threads may look up.
  */
 #ifndef WEFT_FIB_H
