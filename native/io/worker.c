@@ -26,9 +26,11 @@ enum {
     LOAD = 128,
     /* With that many KiB, and more than these in a read, it is bulk. */
     BULK_KIB = 2,
-    /* How long either then holds; and how long not to look after somebody kept a yielded processor. */
+    /* How long either then holds; */
     REST_MS = 50,
-    SPIN_YIELD_US = 1000, /* that is, so long */
+    /* and how long not to look after somebody kept a yielded processor so long, which doubles while that happens again. */
+    SPIN_YIELD_US = 1000,
+    REST_MAX_MS = 6400,
 };
 
 /* What epoll reports in data.u32. */
@@ -260,6 +262,14 @@ static void serve(struct worker *w, const struct epoll_event *events, int n)
     leave(w);
 }
 
+/* Somebody kept the processor that was yielded, and others have done so before: the longer ago, the less it matters. */
+static void rest(struct worker *w, uint64_t now_ms)
+{
+    bool again = now_ms - w->rest_ms < w->rested_ms;
+    w->rested_ms = !again ? REST_MS : w->rested_ms < REST_MAX_MS ? 2 * w->rested_ms : REST_MAX_MS;
+    w->rest_ms = now_ms + w->rested_ms;
+}
+
 /*
  * Waits for something to do. Waking a thread can take longer than everything else that happens to a packet, so where
  * requests and answers follow each other closely the thread stays awake, yielding the processor to whoever wants it.
@@ -275,7 +285,7 @@ static int wait_for_work(struct worker *w, struct epoll_event *events)
         uint64_t before = now;
         now = worker_now_us();
         if (now - before > SPIN_YIELD_US)
-            w->rest_ms = now / 1000 + REST_MS;
+            rest(w, now / 1000);
         if (n != 0)
             return n;
     }

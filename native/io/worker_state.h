@@ -52,6 +52,7 @@ struct worker {
     } load;             /* until then */
     uint64_t messages;  /* read from sockets */
     uint64_t rest_ms;   /* until when not to look */
+    uint64_t rested_ms; /* for how long, the last time that looking took long */
     uint64_t bulk_ms;   /* until when it counts as carrying bulk */
     struct realtime realtime;
     uint32_t overflows[2]; /* per underlay, as counted so far */
