@@ -48,11 +48,11 @@ for (const workers of [1, 2]) {
 }
 
 test("H2: one that stands still keeps what it has, while the one before goes on, until it is killed", async (t) => {
-  const { received, lost, duplicated, ...account } = await crash(50, "udp", 1, "hang");
-  t.deepEqual(account, { kills: 50, corrupt: 0 });
+  const { received, lost, duplicated, ...account } = await crash(KILLS, "udp", 1, "hang");
+  t.deepEqual(account, { kills: KILLS, corrupt: 0 });
   t.is(lost, duplicated, "they come late, and once");
   t.true(lost > 0);
-  t.true(received > 50);
+  t.true(received > KILLS);
 });
 
 test("H1: without the journal what a worker has in its hands is lost", async (t) => {
