@@ -74,6 +74,16 @@ export class Wire {
     // What the switch itself sends must leave it as frames that a wire can carry.
     const off = ["tx", "tso", "gso", "tx-udp-segmentation"].flatMap((feature) => [feature, "off"]);
     await bed.wire.run("ethtool", ["-K", cable, ...off]);
+    // veth hands frames on where their sender runs: of one that changes processors, or of a queue that several empty, some
+    // would overtake others. A wire keeps their order, so one processor receives them.
+    const receivers: [Namespace, string][] = [
+      [ns, near],
+      [bed.wire, cable],
+      [host.ns, "eth0"],
+    ];
+    for (const [at, device] of receivers) {
+      await at.run("sh", ["-c", `echo 1 > /sys/class/net/${device}/queues/rx-0/rps_cpus`]);
+    }
     const wire = new Wire(ns.start(program, [near, "far", String(port)]), ns, host);
     await wire.program.line(/^carrying$/);
     return wire;
