@@ -10,7 +10,8 @@
  * It waits in epoll, and before that, when packets have been following each other closely, looks for them awake. While
  * it carries bulk it goes before other programs (realtime.h).
  *
- * Everything it needs is allocated when it is created. It calls no JavaScript and takes no lock.
+ * Everything it needs is allocated when it is created. It calls no JavaScript, and takes no lock but its journal's
+ * (journal.h), once, before the first round.
  */
 #ifndef WEFT_WORKER_H
 #define WEFT_WORKER_H
